@@ -412,7 +412,8 @@ class Lane(SourceState):
         for run_id in found.open:
             record = records.get(run_id)
             if record is not None and record.source is None:
-                super().claim(record)
+                self.note_sent(record)
+                self._set_source(record)
         for run_id in found.late:
             record = records.get(run_id)
             if record is None:

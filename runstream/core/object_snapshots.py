@@ -150,7 +150,10 @@ def _correct(current: ObjectState, known: Any, new: Any) -> ObjectState:
         full = add_arguments(known, new)
     else:
         full = known if value == getattr(known, name) else known.replace(**{name: value})
-    return current if full is known else current.change(full, None, partial=False)
+    if full is known:
+        # What was received is whole: only the mark goes.
+        return current.change(full, current.parts, partial=False) if current.partial else current
+    return current.change(full, None, partial=False)
 
 
 def _reset_texts(parts: Any) -> Any:

@@ -14,12 +14,16 @@ from runstream.model.tool_calls import parse_arguments
 __all__ = ["mark_partial"]
 
 
-def mark_partial(state: RunState) -> RunState:
+def mark_partial(state: RunState, *, waits: bool = False) -> RunState:
     """Mark the open messages and steps of a run as partial, until a full object or a new ``created`` repairs them.
 
     The calls that the run waits for are complete, even if their steps are open. A call that is being repeated is
     complete only when the repetition has reached the known length; one whose request was fetched, or sent by another
     source, only when its step does not lack a part of the requested arguments.
+
+    Args:
+        state: The state.
+        waits: True if the run waits, as an event says that is not applied yet.
 
     Returns:
         The marked state. The same object if nothing can be missing: the run has ended, or it waits and no message is
@@ -27,7 +31,7 @@ def mark_partial(state: RunState) -> RunState:
     """
     if state.is_terminal:
         return state
-    waits = state.run.requires_action
+    waits = waits or state.run.requires_action
     requested = {call.id: call.arguments for call in state.run.pending_tool_calls if call.id} if waits else {}
     objects = whole = build_objects(state)
     for position, item in enumerate(whole):

@@ -42,6 +42,8 @@ __all__ = ["LangGraphDialect"]
 
 _NO_RUN: Final = "No event, no header and no application names the run of this stream"
 _MAX_SEEN: Final = 8192
+_MANY: Final = 8  # ids that follow one another count; a few do so by chance
+_MAX_DIGITS: Final = 18
 
 
 class LangGraphDialect(Modes):
@@ -51,11 +53,23 @@ class LangGraphDialect(Modes):
         continues: The id of the run that the first run of the source continues.
         memory: The :meth:`dump` of an earlier decoder of this source.
         find_run: Returns the id of the run that waits for the answer to an interrupt, by the id of the interrupt.
+        known: What the runs have, also from other sources.
         max_message_bytes: Larger messages become rejects (bytes).
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_has_ids", "_is_started", "_last_id", "_pending_run", "_repeats", "_seen", "_seen_before")
+    __slots__ = (
+        "_consecutive",
+        "_cut_id",
+        "_has_ids",
+        "_is_reconnected",
+        "_is_started",
+        "_last_id",
+        "_pending_run",
+        "_repeats",
+        "_seen",
+        "_seen_before",
+    )
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -63,8 +77,11 @@ class LangGraphDialect(Modes):
         self._seen: dict[str, int] = {}  # the identities of the last events, with a hash of each
         self._seen_before: dict[str, int] = {}  # those before them
         self._is_started = False
-        self._has_ids = False  # a server that sends ids goes on after the last one
+        self._has_ids = False
         self._last_id: str | None = None
+        self._cut_id: str | None = None  # the last one of the connections before
+        self._consecutive = 0  # the number of ids that have followed one another
+        self._is_reconnected = False  # no event of this later connection was decoded yet
         self._repeats = 0
 
     @classmethod
@@ -129,13 +146,23 @@ class LangGraphDialect(Modes):
         """The identity of an event: its id, with its place among the events of the same id behind it."""
         if id is None:
             return None
-        if id == self._last_id:
+        last = self._last_id
+        if id == last:
             self._repeats += 1
             return f"{id}.{self._repeats}"
+        if last is not None and id.isdigit():
+            self._count(last, id)
         self._last_id = id
         self._has_ids = True
         self._repeats = 0
         return id
+
+    def _count(self, last: str, id: str) -> None:
+        """Compare the ids of two successive events: where ids count, one that is skipped is an event that is lost."""
+        step = _distance(last, id)
+        if step > 1 and self._consecutive >= _MANY:
+            self._note_gap()
+        self._consecutive = self._consecutive + 1 if step == 1 else 0
 
     def _is_repeated(self, id: str, data: bytes, value: Any) -> bool:
         """True if this event was decoded before: what it has begun is not begun again."""
@@ -164,7 +191,8 @@ class LangGraphDialect(Modes):
         if (id := found.get("runs")) is None:
             return ()
         is_new = id not in self._runs
-        run = self._begin_run(id)
+        # A response to a request that has started its run begins with it, any other one may begin anywhere.
+        run = self._begin_run(id) if self._is_started else self._join_run(id)
         run.thread_id = found.get("threads") or run.thread_id
         self._texts = {key: each for key, each in self._texts.items() if each.run_id == run.run_id}
         if not (is_new and self._is_started):
@@ -172,8 +200,12 @@ class LangGraphDialect(Modes):
         return [run.show("queued", Place(None, run.run_id, "run"), created=run.run_id == run.id)]
 
     def _note_connection(self) -> None:
-        if not self._has_ids and self._current is not None and self.connection:
-            self._current.log.is_joined = True  # the stream goes on somewhere
+        if self.connection:
+            self._is_reconnected = True
+            self._texts.clear()  # so that the first event leaves the short way
+            if not self._has_ids and self._current is not None:
+                self._current.log.is_joined = True  # the stream goes on somewhere
+        self._cut_id = self._last_id or self._cut_id
         self._last_id = None  # a server may repeat the last event
 
     # events
@@ -195,7 +227,14 @@ class LangGraphDialect(Modes):
                 return Reject(raw, "Expected an object with `event` and `data`")
         base, path = split_name(name)
         id = self._identify(raw.id)
-        if id is not None and self._is_repeated(id, raw.data, value):
+        is_repeated = id is not None and self._is_repeated(id, raw.data, value)
+        if self._is_reconnected:
+            self._is_reconnected = False
+            # An event that was received before, or the next number, proves that nothing was lost. A time proves
+            # nothing: of several events with the time of the last one, the server leaves out the others.
+            if not (is_repeated or (id is not None and self._cut_id and _distance(self._cut_id, id) == 1)):
+                self._note_gap()
+        if is_repeated:
             return ()
         self._dump = None
         if base == "metadata":
@@ -225,6 +264,7 @@ class LangGraphDialect(Modes):
                 self._aliases.pop(run.id, None)
                 self._current, self._continues, begun = None, continues, []
             if events is None:
+                self._note_damage()
                 return [*begun, Reject(raw, "Not the form that an event of this name has", object_ids=None)]
             if path and events:
                 begun = [*begun, *run.begin_path(place)]
@@ -245,13 +285,21 @@ class LangGraphDialect(Modes):
         id = text_of(facts.get("run_id"))
         run = self._runs.get(id) if id is not None else self._current
         if id is not None and run is None:
-            run = self._begin_run(id)
-            run.log.is_joined = True
+            run = self._join_run(id)
         if run is None and self._continues is not None and not is_local:
-            run = self._begin_run(self._continues)
+            run = self._join_run(self._continues)
         if run is not None and facts:
             run.thread_id = text_of(facts.get("thread_id")) or run.thread_id
             run.assistant_id = text_of(facts.get("assistant_id")) or run.assistant_id
+        return run
+
+    def _join_run(self, id: str) -> ServerRun:
+        """The run with this id; one that is unknown has begun before this stream."""
+        is_new = id not in self._runs
+        run = self._begin_run(id)
+        if is_new:
+            run.log.is_joined = True
+            run.log.note_gap()
         return run
 
     def _decode_metadata(
@@ -281,7 +329,7 @@ class LangGraphDialect(Modes):
 
     def _start(self, run_id: str, attempt: int, name: str, id: str | None, continues: str | None) -> list[Event]:
         run = self._begin_run(run_id, continues)
-        run.log.is_joined = False  # the stream begins with it
+        run.log.end_gap()  # the stream begins with it
         place = Place(id, run.run_id, name)
         if not run.is_open:
             return [EmptyEvent(id=id, run_id=run.run_id, name=name)]
@@ -307,6 +355,12 @@ class LangGraphDialect(Modes):
 
 _IGNORED: Final = frozenset({"events"})  # callbacks, which repeat all this at great length
 _VISIBLE: Final = frozenset({"values", "updates", "tasks", "debug"})
+
+
+def _distance(last: str, id: str) -> int:
+    """The difference of two ids that are numbers; 0 if they are none."""
+    is_counted = last.isdecimal() and id.isdecimal() and max(len(last), len(id)) <= _MAX_DIGITS
+    return int(id) - int(last) if is_counted else 0
 
 
 def _chunk_text(value: Any) -> Any:

@@ -240,6 +240,7 @@ class LangGraphBase(BaseDialect):
             self._note_damage()
             return Reject(raw, f"Message of {len(data)} bytes; at most {self._max_bytes} are read (max_message_bytes)")
         if nesting_depth(data, self._max_nesting) > self._max_nesting:
+            self._note_damage()
             return Reject(raw, f"Nested more than {self._max_nesting} levels deep (max_nesting)")
         if not data.strip():
             return None
@@ -251,5 +252,11 @@ class LangGraphBase(BaseDialect):
 
     def _note_damage(self) -> None:
         """Note that input could not be read: it may have been the beginning of a message."""
-        if self._current is not None:
-            self._current.log.has_lost_beginning = True
+        self._note_gap()
+
+    def _note_gap(self) -> None:
+        """Note that events of the open runs may not have been received."""
+        self._dump = None
+        for run in self._runs.values():
+            if run.is_open:
+                run.log.note_gap()

@@ -146,7 +146,7 @@ class Channels(LangGraphBase):
         events: list[Event] = []
         if role == "assistant" and id is not None:
             events += run.begin_path(place)
-            entry = OpenMessage(run.log.open_message(id, place))
+            entry = OpenMessage(run.log.open_message(id, place, is_whole=True))
         else:
             entry = OpenMessage(None, text_of(value.get("tool_call_id")) if role == "tool" else None)
         found.append(entry)

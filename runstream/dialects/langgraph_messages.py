@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place
 from runstream.dialects.langgraph_wire import (
@@ -33,7 +33,7 @@ from runstream.model.message import Message, MessageStatus, TextContent, TextPar
 from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
 from runstream.model.tool_calls import FunctionCall, FunctionToolCall
 
-__all__ = ["MessageLog"]
+__all__ = ["MessageLog", "message_id", "reasoning_id"]
 
 _MAX_KEPT: Final = 4096  # messages or calls that have ended, of one run
 
@@ -45,15 +45,19 @@ class MessageLog(Struct):
         messages: The messages, by id.
         calls: The calls, by id; the latest of each id.
         model: The name of the model that answered last.
-        is_joined: True if the beginning of what is open was not received. A text is then no beginning of its message.
-        has_lost_beginning: True if an event that could not be read may have been the beginning of a message.
+        is_joined: True if the stream was joined within the run, until the end of a message: what is open then may be
+            known from another stream.
+        has_gap: True if events may not have been received, until nothing that was sent then can still be open: what is
+            first seen meanwhile may lack its beginning.
+        steps: The first step that was seen after the gap, of each graph by its namespace.
     """
 
     messages: dict[str, LoggedMessage] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     model: str | None = None
     is_joined: bool = False
-    has_lost_beginning: bool = False
+    has_gap: bool = False
+    steps: dict[str, int] = field(default_factory=dict)
 
     def usage(self) -> Usage | None:
         """The tokens of all messages."""
@@ -63,11 +67,41 @@ class MessageLog(Struct):
         """True if a message has this id."""
         return id in self.messages
 
-    def open_message(self, id: str, place: Place) -> LoggedMessage:
-        """The message with this id; a new one if it is unknown."""
+    def note_gap(self) -> None:
+        """Note that events may not have been received: of open messages a part, of new ones the beginning."""
+        self.has_gap = True
+        self.steps.clear()
+        for message in self.messages.values():
+            message.may_lack = message.may_lack or message.is_open
+
+    def end_gap(self) -> None:
+        """Note that nothing is open that was sent during the gap: the beginning of what follows is received."""
+        self.has_gap = self.is_joined = False
+        self.steps.clear()
+
+    def is_after_gap(self, graph: str, step: int) -> bool:
+        """True if a step began after the gap: an earlier step of its graph was still running after it.
+
+        Args:
+            graph: The namespace of the graph.
+            step: The number of the step.
+        """
+        if graph not in self.steps and len(self.steps) >= _MAX_KEPT:
+            return False
+        return step > self.steps.setdefault(graph, step)
+
+    def open_message(self, id: str, place: Place, *, is_whole: bool = False) -> LoggedMessage:
+        """The message with this id; a new one if it is unknown.
+
+        Args:
+            id: The id.
+            place: The place of the event.
+            is_whole: True if its beginning was certainly received.
+        """
         message = self.messages.get(id)
         if message is None:
-            message = self.messages[id] = LoggedMessage(id, place.run_id, place.path)
+            may_lack = self.has_gap and not is_whole
+            message = self.messages[id] = LoggedMessage(id, place.run_id, place.path, may_lack=may_lack)
             if len(self.messages) > _MAX_KEPT:
                 oldest = next(iter(self.messages.values()))
                 if not oldest.is_open:
@@ -78,7 +112,7 @@ class MessageLog(Struct):
 
     def add_chunk(self, value: Json, place: Place) -> list[Event]:
         """Decode a chunk of a message."""
-        message = self.open_message(text_of(value.get("id")) or make_message_id(value), place)
+        message = self.open_message(message_id(value), place)
         self.note_facts(message, value, add=True)
         if not message.is_open:
             return []
@@ -91,7 +125,8 @@ class MessageLog(Struct):
             name = text_of(fragment.get("name"))
             if call is None:
                 call = self._begin_call(message, id or f"{message.id}:{index or 0}", name, index)
-                events.append(self.show_call(call, place, created=True))
+                # The first fragment has the id or the name: without both, the call lacks its beginning.
+                events.append(self.show_call(call, place, created=True, partial=id is None and name is None))
             events += self.add_arguments(call, text_of(fragment.get("args")) or "", place)
         if value.get("chunk_position") == "last":
             events += self.close(message, place)
@@ -123,8 +158,7 @@ class MessageLog(Struct):
         events: list[Event] = []
         if not message.is_created:
             message.is_created = True
-            if not self.is_joined:
-                events.append(self._show(message, "in_progress", (), place, created=True))
+            events.append(self._show(message, "in_progress", (), place, created=True, partial=message.may_lack))
         return [*events, TextAppend(message.id, "text", part, text, place.id, message.run_id, place.name)]
 
     def _add_reasoning(self, message: LoggedMessage, target: Target, part: int, text: str, place: Place) -> list[Event]:
@@ -133,8 +167,10 @@ class MessageLog(Struct):
         events: list[Event] = []
         if not message.has_reasoning:
             message.has_reasoning = True
-            events.append(self._show_reasoning(message, StepStatus.IN_PROGRESS, (), (), place, created=True))
-        return [*events, TextAppend(_reasoning_id(message), target, part, text, place.id, message.run_id, place.name)]
+            partial = message.may_lack
+            shown = self._show_reasoning(message, StepStatus.IN_PROGRESS, (), (), place, created=True, partial=partial)
+            events.append(shown)
+        return [*events, TextAppend(reasoning_id(message.id), target, part, text, place.id, message.run_id, place.name)]
 
     def grow_reasoning(self, message: LoggedMessage, text: str, place: Place) -> list[Event]:
         """Append what the whole reasoning so far has more than before."""
@@ -203,19 +239,28 @@ class MessageLog(Struct):
             self.messages[id] = self.messages[made]  # received without its id before
         message = self.open_message(id or made, place)
         self.note_facts(message, value, add=False)
-        if not message.is_open:
+        corrects = not message.is_open
+        may_lack, message.may_lack = message.may_lack, False
+        if corrects and not may_lack:
             return []
         content = content_of(value)
         events: list[Event] = []
         if content.reasoning or content.summaries:
             texts = [text for _, text in content.reasoning], [text for _, text in content.summaries]
             is_new, message.has_reasoning = not message.has_reasoning, True
-            events.append(self._show_reasoning(message, StepStatus.COMPLETED, *texts, place, created=is_new))
+            ended = StepStatus.COMPLETED
+            events.append(self._show_reasoning(message, ended, *texts, place, created=is_new, corrects=corrects))
         for call in mappings_of(value.get("tool_calls")) or content.calls:
             events += self.add_call(message, call, place)
         for call in mappings_of(value.get("invalid_tool_calls")):
             events += self.add_call(message, call, place)
-        return events + self.close(message, place, [text for _, text in content.texts])
+        whole = [text for _, text in content.texts]
+        if not corrects:
+            return events + self.close(message, place, whole)
+        if shown := [text for text in whole if text]:
+            is_new, message.is_created = not message.is_created, True
+            events.append(self._show(message, "completed", shown, place, created=is_new, corrects=True))
+        return events
 
     def add_call(self, message: LoggedMessage, value: Json, place: Place) -> list[Event]:
         """Show a call that is whole. Arguments that were streamed stay as they were."""
@@ -313,7 +358,15 @@ class MessageLog(Struct):
     # canonical objects
 
     def _show(
-        self, message: LoggedMessage, status: str, texts: Any, place: Place, *, created: bool = False
+        self,
+        message: LoggedMessage,
+        status: str,
+        texts: Any,
+        place: Place,
+        *,
+        created: bool = False,
+        partial: bool = False,
+        corrects: bool = False,
     ) -> MessageEvent:
         data = Message(
             id=message.id,
@@ -329,13 +382,9 @@ class MessageLog(Struct):
             created=created,
             name=place.name,
             path=message.path,
-            partial=created and self._take_lost_beginning(),
+            partial=partial,
+            corrects=corrects,
         )
-
-    def _take_lost_beginning(self) -> bool:
-        """True if the first object that begins now may lack its beginning."""
-        is_lost, self.has_lost_beginning = self.has_lost_beginning, False
-        return is_lost
 
     def show_text(self, message: LoggedMessage, texts: list[str], place: Place) -> MessageEvent:
         """The event with the whole text of an open message."""
@@ -351,13 +400,15 @@ class MessageLog(Struct):
         place: Place,
         *,
         created: bool = False,
+        partial: bool = False,
+        corrects: bool = False,
     ) -> StepEvent:
         details = ReasoningDetails(
             content=tuple([ReasoningPart(text=text) for text in texts]) or ABSENT_LIST,
             summary=tuple([ReasoningPart(text=text) for text in summaries]) or ABSENT_LIST,
         )
-        partial = created and (self.is_joined or self._take_lost_beginning())
-        return _step(_reasoning_id(message), details, status, message.run_id, message.path, place, created, partial)
+        shown = _step(reasoning_id(message.id), details, status, message.run_id, message.path, place, created, partial)
+        return structs.replace(shown, corrects=True) if corrects else shown
 
     def show_call(
         self,
@@ -367,18 +418,25 @@ class MessageLog(Struct):
         status: StepStatus = StepStatus.IN_PROGRESS,
         output: str | None = None,
         created: bool = False,
+        partial: bool = False,
     ) -> StepEvent:
         """The event with a call as it is known."""
         function = FunctionCall(name=call.name, arguments=call.arguments, output=output)
         details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.id, function=function),))
-        return _step(call.step_id, details, status, place.run_id, call.path, place, created)
+        return _step(call.step_id, details, status, place.run_id, call.path, place, created, partial)
 
 
 _REASONS: Final = ("finish_reason", "stop_reason", "done_reason", "status")
 
 
-def _reasoning_id(message: LoggedMessage) -> str:
-    return f"{message.id}:reasoning"
+def message_id(value: Json) -> str:
+    """The id of a message; one that is made from it if it has none."""
+    return text_of(value.get("id")) or make_message_id(value)
+
+
+def reasoning_id(message_id: str) -> str:
+    """The id of the step with the reasoning of a message."""
+    return f"{message_id}:reasoning"
 
 
 def _step(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from runstream.dialects.base import KnownIds
 from runstream.dialects.langgraph_base import LangGraphBase
+from runstream.dialects.langgraph_messages import MessageLog, message_id, reasoning_id
 from runstream.dialects.langgraph_objects import LoggedMessage, Place
 from runstream.dialects.langgraph_outcomes import Outcome, decide_at_end, error_status
 from runstream.dialects.langgraph_runs import ServerRun
@@ -13,6 +15,7 @@ from runstream.dialects.langgraph_wire import (
     INTERRUPT,
     Json,
     content_of,
+    integer_of,
     json_text,
     mapping_of,
     mappings_of,
@@ -38,13 +41,15 @@ class Modes(LangGraphBase):
     :class:`~runstream.dialects.langgraph.LangGraphDialect`.
 
     Args:
+        known: What the runs have, also from other sources.
         options: Those of the dialect.
     """
 
-    __slots__ = ("_shown", "_texts")
+    __slots__ = ("_known", "_shown", "_texts")
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, known: KnownIds | None = None, **options: Any) -> None:
         super().__init__(**options)
+        self._known = known
         self._texts: dict[str, LoggedMessage] = {}  # the open messages that have a text
         self._shown: dict[str, list[str]] = {}  # the whole texts of open messages, in the mode that sends them
 
@@ -65,10 +70,35 @@ class Modes(LangGraphBase):
         events = _begin_node(run, facts, place)
         kind = message.get("type")
         if kind == "AIMessageChunk":
+            if run.log.has_gap:
+                self._open_message(run, message_id(message), place, facts)
             events += run.log.add_chunk(message, place)
         else:
             events += run.add_messages((message,), place)
         return self._after(run, place, events)
+
+    def _open_message(self, run: ServerRun, id: str, place: Place, facts: Json | None = None) -> LoggedMessage:
+        """The message with this id. One that is first seen after a gap may lack its beginning, or continue the message
+        that another stream has begun.
+
+        Args:
+            run: Its run.
+            id: Its id.
+            place: The place of the event.
+            facts: The facts beside its chunk.
+        """
+        log = run.log
+        is_later = log.has_gap and _begins_later(log, facts or {})
+        if not log.has_gap or is_later or log.is_known(id):
+            return log.open_message(id, place, is_whole=is_later)
+        message = log.open_message(id, place)
+        known = self._known
+        if known is not None:
+            message.is_created = known.has_object(run.run_id, id)
+            message.has_reasoning = known.has_object(run.run_id, reasoning_id(id))
+        else:
+            message.is_created = log.is_joined  # a second beginning would take back what another stream has sent
+        return message
 
     def _after(self, run: ServerRun, place: Place, events: list[Event]) -> list[Event]:
         """Note the messages that have a text now, for the short way of their next chunks, and the tokens of those that
@@ -114,9 +144,11 @@ class Modes(LangGraphBase):
 
     def _add_partial(self, run: ServerRun, value: Json, place: Place) -> list[Event]:
         log = run.log
-        message = log.open_message(value["id"], place)
+        message = self._open_message(run, value["id"], place)
         if not message.is_open:
             return []
+        if not (message.is_created or message.has_reasoning):
+            message.may_lack = False  # this mode sends the text from its beginning
         log.note_facts(message, value)
         content = content_of(value)
         if message.is_finished:
@@ -227,6 +259,12 @@ _END_STATUSES: Final = {
     "cancelled": "cancelled",
     "timeout": "expired",
 }
+
+
+def _begins_later(log: MessageLog, facts: Json) -> bool:
+    """True if a chunk is one of a step that began after the gap, so that its message did too."""
+    task, step = text_of(facts.get("langgraph_checkpoint_ns")), integer_of(facts.get("langgraph_step"))
+    return bool(task) and step is not None and log.is_after_gap((task or "").rpartition("|")[0], step)
 
 
 def _begin_node(run: ServerRun, facts: Json, place: Place) -> list[Event]:

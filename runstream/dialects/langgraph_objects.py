@@ -69,8 +69,7 @@ class LoggedMessage(Struct):
         is_finished: True once the model said why it stopped.
         is_unclear: True if some of its texts may be those of another message.
         is_open: True until its end.
-        mode: The mode that brings its text: ``chunks``, or ``partial`` with the whole text so far; "" before the first
-            text. A stream may have both, and each text is taken from one.
+        may_lack: True if a part of it may not have been received, until it is received whole.
     """
 
     id: str
@@ -88,3 +87,4 @@ class LoggedMessage(Struct):
     is_unclear: bool = False
     is_open: bool = True
     mode: str = ""
+    may_lack: bool = False

@@ -230,6 +230,7 @@ class ServerRun(Struct):
                 events += self._add_list(f"{key}/{name}", items, place, is_first=is_first)
         if not place.path:
             self.document = value
+            self.log.end_gap()  # the step is over, and with it all that it has sent
         return [*events, DocumentSnapshot(value, place.id, run_id=self.run_id, name=place.name, path=place.path)]
 
     def show_usage(self, place: Place) -> list[Event]:

@@ -169,6 +169,10 @@ class LangGraphThreadDialect(Channels):
 
     # items beside the stream
 
+    def _note_connection(self) -> None:
+        if self.connection:
+            self._note_gap()  # the numbers of a connection have holes, and prove nothing
+
     def _note_request(self, body: Json) -> Sequence[Event]:
         params = mapping_of(body.get("params"))
         match body.get("method"):
@@ -253,6 +257,7 @@ class LangGraphThreadDialect(Channels):
             self._pending_end = None
         events = handler(self, run, data, place)
         if isinstance(events, str):
+            self._note_damage()
             return [*begun, Reject(raw, events, object_ids=None)]
         if any(isinstance(event, MessageEvent) and event.data.is_terminal for event in events):
             events = [*events, *run.show_usage(place)]

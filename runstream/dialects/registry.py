@@ -202,7 +202,7 @@ _BUILT_IN: Final = {
     "langgraph-thread": ResolvedFactory(
         _make_langgraph_thread, _ALL_KEYWORDS, _is_langgraph_thread, "langgraph-thread"
     ),
-    "langgraph": ResolvedFactory(_make_langgraph, _ALL_KEYWORDS, _is_langgraph, "langgraph"),
+    "langgraph": ResolvedFactory(_make_langgraph, _WITH_KNOWN, _is_langgraph, "langgraph"),
     "ag-ui": ResolvedFactory(_make_ag_ui, _WITH_KNOWN, _is_ag_ui, "ag-ui"),
     "responses": ResolvedFactory(_make_responses, _WITH_KNOWN, _is_responses, "responses"),
     COMMON_DIALECT: ResolvedFactory(_make_assistants, ("limits",), AssistantsDialect.recognises, COMMON_DIALECT),

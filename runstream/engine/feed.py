@@ -275,6 +275,8 @@ class Feeder:
         """Decode an item that is no raw event, and route its events."""
         decoded = self.dialect.decode(item)
         if type(item) is Answer:
+            if self._source.gaps.unconfirmed:
+                self._source.gaps.answered(decoded if isinstance(decoded, _SEQUENCES) else (decoded,))
             with self._router.fetching(self._source):
                 self._route_other(item, decoded)
         else:

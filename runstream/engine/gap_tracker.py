@@ -117,6 +117,24 @@ class GapTracker:
         if not (isinstance(event, RunEvent) and event.created):
             report_gap(self._outputs, record, "it reconnected", at)
 
+    def answered(self, events: Iterable[Event | Reject]) -> None:
+        """Note the events of an answer of the server, before they are applied.
+
+        A run that the answer ends, or says to wait, had its last event on this stream. If that was before the
+        reconnect, what was lost with the connection does not come any more.
+        """
+        for event in events:
+            if not isinstance(event, RunEvent) or not (event.data.is_terminal or event.data.requires_action):
+                continue
+            record = self._find_run(event.data.id)
+            if record is None or record.state.run_id not in self.unconfirmed:
+                continue
+            waits = event.data.requires_action
+            if not waits:
+                del self.unconfirmed[record.state.run_id]
+            at = self._outputs.clock()
+            report_gap(self._outputs, record, "it reconnected", at, fetch=False, waits=waits)
+
     def claimed(self, record: RunRecord, *, begins: bool) -> None:
         """Note that this source, which sends fragments, continues a run of another source.
 
@@ -165,7 +183,9 @@ def in_order(records: Iterable[RunRecord]) -> list[RunRecord]:
     return sorted(records, key=lambda record: record.order)
 
 
-def report_gap(outputs: Outputs, record: RunRecord, reason: str, at: float, *, fetch: bool = True) -> None:
+def report_gap(
+    outputs: Outputs, record: RunRecord, reason: str, at: float, *, fetch: bool = True, waits: bool = False
+) -> None:
     """Mark the open objects of a run as partial, and call ``on_gap``.
 
     Args:
@@ -174,9 +194,10 @@ def report_gap(outputs: Outputs, record: RunRecord, reason: str, at: float, *, f
         reason: The reason, for the code that fetches the run.
         at: The time (Unix seconds).
         fetch: False to call ``on_gap`` only if an object was marked.
+        waits: True if the run waits, as an event says that is not applied yet: its calls are whole.
     """
     before = record.state
-    after = mark_partial(before)
+    after = mark_partial(before, waits=waits)
     if after is not before:
         record.state = after
         outputs.publish_change(before, after, at)

@@ -207,8 +207,15 @@ class SourceState:
             )
             if not self.snapshots:
                 self.gaps.claimed(record, begins=(previous.snapshots or previous.ended) and not has_sent)
+        elif previous is None and record.former_sources and self not in record.former_sources and not self.snapshots:
+            self._outputs.note_change()
+            self.gaps.claimed(record, begins=True)  # the source that has sent it had no more of it
+        self._set_source(record)
+
+    def _set_source(self, record: RunRecord) -> None:
+        """Note that this source sends a run now."""
         self._claimed = True
-        if previous is not self:
+        if record.source is not self:
             for id in record.objects:
                 self.objects.setdefault(id, record)
         record.source = self

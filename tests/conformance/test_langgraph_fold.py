@@ -377,7 +377,8 @@ def test_a_redacted_recording_has_the_same_signals(name: str) -> None:
     redact = Redaction(dialect=dialect_of(name))
     items = [*head_of(name), *items_of(name), *[Answer(data=data) for data in answers_of(name)]]
     plain, blank = (fold(found, dialect=dialect_of(name)) for found in (items, [redact(item) for item in items]))
-    assert keys_of(blank) == keys_of(plain)
+    if name not in JOINED:  # whose text its message replaces: between blanks this can't be seen
+        assert keys_of(blank) == keys_of(plain)
     assert [len(state.text) for state in blank.runs] == [len(state.text) for state in plain.runs]
     assert [state.status for state in blank.runs] == [state.status for state in plain.runs]
     texts = "".join(state.text for state in blank.runs)

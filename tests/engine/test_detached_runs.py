@@ -12,6 +12,8 @@ from runstream import (
     Event,
     IncompleteStream,
     MemoryStore,
+    Message,
+    MessageEvent,
     RawEvent,
     Reject,
     RunCompleted,
@@ -19,6 +21,7 @@ from runstream import (
     RunInterrupted,
     RunPaused,
     RunStream,
+    TextAppend,
 )
 from runstream.model.raw import RawItem
 from tests.support.dialects import WordsDialect
@@ -95,6 +98,30 @@ def test_another_source_keeps_its_run() -> None:
     first.feed_all([b"run_1 detach", b"run_9 detach"])
     assert not any(isinstance(signal, RunInterrupted) for signal in signals)
     assert engine.stats().unattached == 1
+
+
+class Speaking(Detaching):
+    """Reads ``run_1 says word`` too, each word as a part of one message."""
+
+    def decode(self, raw: RawItem) -> Event | Reject | Sequence[Event | Reject]:
+        if isinstance(raw, RawEvent) and b" says " in raw.data:
+            run_id, _, word = raw.data.decode().split(" ")
+            return TextAppend("message_1", "text", 0, word, run_id=run_id)
+        return super().decode(raw)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_source_that_takes_a_detached_run_may_lack_a_part(other: bool) -> None:
+    """Another source need not go on where the first one has stopped; the first one does."""
+    engine, _ = engine_and_signals()
+    first = engine.intake("first", dialect=Speaking)
+    message = MessageEvent(Message(id="message_1", role="assistant"), run_id="run_1", created=True)
+    first.feed(b"run_1 in_progress")
+    engine.router.table[MessageEvent](engine.router, first.state, message, 1.0)
+    first.feed_all([b"run_1 says The", b"run_1 detach"])
+    assert engine.states()[0].partial == set()
+    (engine.intake("second", dialect=Speaking) if other else first).feed(b"run_1 says ferry")
+    assert (engine.states()[0].text, engine.states()[0].partial) == ("Theferry", {"message_1"} if other else set())
 
 
 async def test_the_results_are_those_after_an_end_of_the_source() -> None:

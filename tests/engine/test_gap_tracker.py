@@ -11,7 +11,7 @@ from runstream.engine.intake import Intake
 from runstream.model.raw import Answer, Oversized, RawEvent
 from runstream.model.signals import Signal, TextDelta
 from runstream.testing import Script
-from tests.core.support import RUN, asking, at, ev
+from tests.core.support import RUN, asking, at, decoded, ev
 from tests.support.wire import function_call_delta, step_delta, step_object, tool_calls
 
 DELTA = "thread.message.delta"
@@ -249,3 +249,23 @@ def test_an_object_that_an_ended_run_sends_again_is_marked() -> None:
     assert state.is_terminal
     assert not step.is_terminal
     assert state.partial == {step.id}
+
+
+@pytest.mark.parametrize(
+    ("answer", "marked"),
+    [(at("completed", 110), True), (asking("call_1", started_at=2**31), True), (at("in_progress", 110), False)],
+    ids=["ended", "waits", "goes on"],
+)
+def test_an_answer_that_ends_a_run_leaves_its_open_text_marked(answer: RawEvent, marked: bool) -> None:
+    """Nothing came since the reconnect, and nothing more comes: what was lost with the connection is missing."""
+    engine = Engine(clock=lambda: 1.0)
+    intake = engine.intake("server")
+    intake.connected()
+    message = Script("run_1").open_message().write("Hel")
+    intake.feed_all(message.script.raw_events())
+    intake.disconnected("it broke off")
+    intake.connected()
+    assert partial(engine) == set()
+    intake.feed(Answer(data=answer.data))
+    assert partial(engine) == ({"run_1"} if marked else set())
+    assert engine.states()[0].status == decoded(answer).data.status  # type: ignore[union-attr]
