@@ -228,6 +228,7 @@ class LangGraphDialect(Modes):
         base, path = split_name(name)
         id = self._identify(raw.id)
         is_repeated = id is not None and self._is_repeated(id, raw.data, value)
+        begins_again = self._is_reconnected and base == "metadata"
         if self._is_reconnected:
             self._is_reconnected = False
             # An event that was received before, or the next number, proves that nothing was lost. A time proves
@@ -238,6 +239,8 @@ class LangGraphDialect(Modes):
             return ()
         self._dump = None
         if base == "metadata":
+            if begins_again and (known := self._runs.get(text_of(mapping_of(value).get("run_id")) or "")) is not None:
+                self._begin_again(known)
             return self._decode_metadata(mapping_of(value), name, id, raw)
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []

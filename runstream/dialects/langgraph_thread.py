@@ -82,11 +82,12 @@ class LangGraphThreadDialect(Channels):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_expected", "_link", "_pending_run", "_seen", "_seen_before")
+    __slots__ = ("_cursor", "_expected", "_is_reconnected", "_link", "_pending_run", "_seen", "_seen_before")
 
     def __init__(self, **options: Any) -> None:
         self._cursor: str | None = None
         self._expected: str | None = None  # the run that the server has started by command
+        self._is_reconnected = False  # no new event of this later connection was decoded yet
         self._link: bool | None = None  # the next run continues the last one, or does not; `None` if this is unknown
         self._pending_run: tuple[str, str] | None = None  # a run that may continue the last one
         self._seen: set[str] = set()  # the identities of the last events
@@ -95,7 +96,7 @@ class LangGraphThreadDialect(Channels):
         if self._current is not None:
             for message in self._current.log.messages.values():
                 if message.is_open:
-                    self._open.setdefault(message.path, []).append(OpenMessage(message))
+                    self._open.setdefault(message.path, []).append(OpenMessage(message, is_continued=True))
 
     @classmethod
     def recognises(cls, raw: RawEvent) -> bool:
@@ -171,6 +172,10 @@ class LangGraphThreadDialect(Channels):
 
     def _note_connection(self) -> None:
         if self.connection:
+            self._is_reconnected = True
+            for found in self._open.values():
+                for each in found:
+                    each.is_continued = True
             self._note_gap()  # the numbers of a connection have holes, and prove nothing
 
     def _note_request(self, body: Json) -> Sequence[Event]:
@@ -235,13 +240,18 @@ class LangGraphThreadDialect(Channels):
         id = text_of(value.get("event_id")) or None
         if id is not None and self._is_repeated(id):
             return ()
+        is_first, self._is_reconnected = self._is_reconnected, False
         names = params.get("namespace")
         path = tuple(map(str, names)) if isinstance(names, list) else ()
         data = params.get("data")
         named = _run_in(id)
         begun: list[Event] = []
         if method == "lifecycle" and not path and mapping_of(data).get("event") in ("running", "started"):
-            return self._begin(named or self._expected or f"run:{id}", id) or EmptyEvent(id=id, name=method)
+            run_id = named or self._expected or f"run:{id}"
+            if is_first and (known := self._runs.get(run_id)) is not None:
+                self._open.clear()  # the server sends the run from its beginning
+                known.log.begin_again()
+            return self._begin(run_id, id) or EmptyEvent(id=id, name=method)
         begun = self._release(method, path, data, id)
         if named is not None and named not in self._runs:
             begun += self._begin(named, id)  # its beginning was before this stream
