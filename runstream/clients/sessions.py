@@ -8,7 +8,7 @@ from runstream.clients.answers import CallAnswer
 from runstream.clients.claims import Claims
 from runstream.clients.session import Session
 from runstream.core.state import RunState
-from runstream.store.base import StateStore
+from runstream.store.base import StateStore, StoredSource
 
 __all__ = ["Sessions"]
 
@@ -74,3 +74,10 @@ class Sessions:
                 return state
         stored = self._store.get("", run_id) if self._store is not None else None
         return None if stored is None else stored.state
+
+    def source_of(self, run_id: str) -> StoredSource | None:
+        """The place of the source that has sent the last event of a run, as the store has it. The source may have gone
+        on with another run since.
+        """
+        stored = self._store.get("", run_id) if self._store is not None else None
+        return None if stored is None or self._store is None else self._store.get_source("", stored.source)
