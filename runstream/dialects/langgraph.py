@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
+from zlib import crc32
 
 import msgspec
 
 from runstream.dialects.langgraph_modes import HANDLERS, Modes, error_of
 from runstream.dialects.langgraph_objects import Place
-from runstream.dialects.langgraph_runs import ServerRun
+from runstream.dialects.langgraph_runs import ServerRun, without_values
 from runstream.dialects.langgraph_wire import (
     MODES,
     Json,
@@ -261,7 +262,11 @@ class LangGraphDialect(Modes):
         handler = HANDLERS.get(base)
         if handler is not None:
             run.is_visible = run.is_visible or base in _VISIBLE
+            # A graph in this process sends nothing again.
+            is_known = base in _VALUES and not is_local and run.repeats_value(crc32(raw.data, crc32(name.encode())))
             events = handler(self, run, value, place)
+            if is_known and events:
+                events = without_values(events)
             if begins and not events:  # an event with nothing begins no run
                 del self._runs[run.id]
                 self._aliases.pop(run.id, None)
@@ -357,6 +362,7 @@ class LangGraphDialect(Modes):
 
 
 _IGNORED: Final = frozenset({"events"})  # callbacks, which repeat all this at great length
+_VALUES: Final = frozenset({"values", "checkpoints", "debug", "custom", "feedback"})
 _VISIBLE: Final = frozenset({"values", "updates", "tasks", "debug"})
 
 

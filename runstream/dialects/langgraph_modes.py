@@ -104,7 +104,7 @@ class Modes(LangGraphBase):
         """Note that the server sends a run from its beginning, which it does where it can't resume."""
         for message in run.log.messages.values():
             self._shown.pop(message.id, None)
-        run.log.begin_again()
+        run.begin_again()
 
     def _after(self, run: ServerRun, place: Place, events: list[Event]) -> list[Event]:
         """Note the messages that have a text now, for the short way of their next chunks, and the tokens of those that

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +16,7 @@ from msgspec import Struct
 from runstream.dialects.langgraph_channels import HANDLERS, Channels, OpenMessage
 from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import Outcome
-from runstream.dialects.langgraph_runs import ServerRun
+from runstream.dialects.langgraph_runs import ServerRun, without_values
 from runstream.dialects.langgraph_wire import (
     Json,
     integer_of,
@@ -39,6 +40,7 @@ __all__ = ["LangGraphThreadDialect"]
 
 _NO_RUN: Final = "Of a run that began before this stream, which does not name it"
 _MAX_SEEN: Final = 8192
+_VALUES: Final = frozenset({"values", "checkpoints", "custom"})
 _METHODS: Final = frozenset(
     {"lifecycle", "messages", "values", "updates", "tools", "input.requested", "custom", "tasks", "checkpoints"}
 )
@@ -250,7 +252,7 @@ class LangGraphThreadDialect(Channels):
             run_id = named or self._expected or f"run:{id}"
             if is_first and (known := self._runs.get(run_id)) is not None:
                 self._open.clear()  # the server sends the run from its beginning
-                known.log.begin_again()
+                known.begin_again()
             return self._begin(run_id, id) or EmptyEvent(id=id, name=method)
         begun = self._release(method, path, data, id)
         if named is not None and named not in self._runs:
@@ -265,7 +267,10 @@ class LangGraphThreadDialect(Channels):
             return [*begun, UnknownEvent(raw.data, id, run_id=run.run_id, name=method)]
         if method == "input.requested" and self._pending_end is not None and self._pending_end[0] == run.id:
             self._pending_end = None
+        is_known = method in _VALUES and run.repeats_value(_digest_of(id, data))
         events = handler(self, run, data, place)
+        if is_known and not isinstance(events, str):
+            events = without_values(events)
         if isinstance(events, str):
             self._note_damage()
             return [*begun, Reject(raw, events, object_ids=None)]
@@ -339,6 +344,11 @@ class LangGraphThreadDialect(Channels):
 
     def _fail(self, run: ServerRun, error: LastError, place: Place) -> list[Event]:
         return run.end(Outcome("failed", error), place)
+
+
+def _digest_of(id: str | None, data: Any) -> int:
+    """The digest of an event: that of its id, which a repetition has too, else that of its data."""
+    return crc32(id.encode() if id is not None else msgspec.json.encode(data, order="sorted"))
 
 
 def _run_in(event_id: str | None) -> str | None:

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runstream import Answer, ConnectionEvent, Folded, RawEvent, RunState, fold
-from runstream.model.signals import MessageCreated, TextReplaced, ToolCallCompleted
+from runstream.dialects.langgraph import LangGraphDialect
+from runstream.model.events import EmptyEvent
+from runstream.model.signals import (
+    CustomReceived,
+    DocumentChanged,
+    MessageCreated,
+    TextReplaced,
+    ToolCallCompleted,
+)
 from tests.support.graph_runs import graph_run, graph_thread
 
 RUN = "01a0-run"
@@ -341,6 +349,32 @@ def test_a_run_that_is_sent_again_is_the_same(seed: int, cut: int) -> None:
     assert not state.partial
 
 
+@given(seed=st.integers(0, 400), cut=st.integers(1, 80), wire=st.sampled_from(["langgraph", "langgraph-thread"]))
+@example(seed=19, cut=20, wire="langgraph")
+@example(seed=9, cut=30, wire="langgraph-thread")
+def test_values_that_are_sent_again_are_emitted_once(seed: int, cut: int, wire: str) -> None:
+    """They have no ids; the later connection may be that of a later process, whose decoder has the memory alone."""
+    run = graph_run(seed) if wire == "langgraph" else graph_thread(seed)
+    clean = folded(UP, *run.events, answer(run), dialect=wire)
+    again = folded(UP, *run.events[:cut], *CUT, *run.events, answer(run), dialect=wire)
+    assert _value_keys(again) == _value_keys(clean)
+    assert again.runs[0].document == clean.runs[0].document
+
+
+@pytest.mark.parametrize("name", ["custom", "values"])
+def test_a_later_decoder_knows_the_values(name: str) -> None:
+    value = raw((name, {"at": 1}))
+    first = LangGraphDialect()
+    for event in (UP, raw(BEGIN), value):
+        first.decode(event)
+    second = LangGraphDialect(memory=first.dump())
+    second.connection = 1
+    for event in (UP, raw(BEGIN)):
+        second.decode(event)
+    assert isinstance(second.decode(value), EmptyEvent)
+    assert not isinstance(second.decode(value), EmptyEvent)
+
+
 @given(seed=st.integers(0, 400), cut=st.integers(1, 80), skipped=st.integers(0, 12))
 def test_the_state_of_a_thread_repairs_what_was_lost(seed: int, cut: int, skipped: int) -> None:
     run = graph_thread(seed)
@@ -352,6 +386,10 @@ def test_the_state_of_a_thread_repairs_what_was_lost(seed: int, cut: int, skippe
         known = clean.message(message["id"])
         if (found := state.message(message["id"])) is not None and known is not None:
             assert (found.text, found.id in state.partial) == (known.text, False)
+
+
+def _value_keys(found: Folded) -> list[str]:
+    return [signal.key for signal in found.signals if isinstance(signal, CustomReceived | DocumentChanged)]
 
 
 def _messages_in(update: Any) -> list[Any]:
