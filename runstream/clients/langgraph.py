@@ -13,6 +13,7 @@ from runstream.clients.run_sources import RecoveringSource
 from runstream.clients.session import Session
 from runstream.clients.tools import LocalTool
 from runstream.core.state import RunState
+from runstream.dialects.langgraph_base import latest_run
 from runstream.errors import RequestFailed, SourceFailed
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
@@ -86,11 +87,13 @@ class LangGraphClient(BaseClient):
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         thread_id, latest = self._place(run_id, state, place)
-        joined = self._source(thread_id, run_id=latest)
         if state is None or not state.run.requires_action:
-            return joined
+            place_in = self._sessions.source_of(run_id)
+            if place_in is not None and place_in.last_id is not None and latest_run(place_in.memory) == latest:
+                return self._source(thread_id, run_id=latest, name=place_in.name)  # goes on after the last id
+            return self._source(thread_id, run_id=latest, last_event_id=_FIRST)
         return AnsweredRun(
-            joined,
+            self._source(thread_id, run_id=latest),
             lambda: self._runs_after(thread_id, latest),
             lambda found: self._source(thread_id, run_id=found, last_event_id=_FIRST),
         )

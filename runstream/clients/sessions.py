@@ -8,7 +8,7 @@ from runstream.clients.answers import CallAnswer
 from runstream.clients.claims import Claims
 from runstream.clients.session import Session
 from runstream.core.state import RunState
-from runstream.store.base import StateStore
+from runstream.store.base import StateStore, StoredSource
 
 __all__ = ["Sessions"]
 
@@ -47,6 +47,13 @@ class Sessions:
     def find_all(self, run_id: str) -> list[Session]:
         """All sessions whose streams have a run and are open."""
         return [one for one in self._sessions if not one.ended and run_id in one.stream.latest]
+
+    def source_of(self, run_id: str) -> StoredSource | None:
+        """The place of the source that has sent the last event of a run, as the store has it. The source may have gone
+        on with another run since.
+        """
+        stored = self._store.get("", run_id) if self._store is not None else None
+        return None if stored is None or self._store is None else self._store.get_source("", stored.source)
 
     def find_waiting(self, run_id: str) -> Session:
         """The session of a run that waits, also if its stream has ended.

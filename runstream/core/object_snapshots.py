@@ -123,7 +123,7 @@ def _replace(
     if ended:
         name = "content" if current.is_message else "step_details"
         kept = full if whole else keep_texts(full, parts if parts is not None else parts_of(current, name), name)
-        parts, marked = None, marked and kept is not full
+        parts, marked = None, event.partial or (marked and kept is not full)
         full = kept
     elif restart and event.created:
         marked = partial  # the server sends all of it again
@@ -147,7 +147,7 @@ def _correct(current: ObjectState, known: Any, new: Any) -> ObjectState:
     name = "content" if current.is_message else "step_details"
     value = getattr(new, name)
     if isinstance(value, ToolCallsDetails):
-        full = add_arguments(known, new)
+        full = add_arguments(known, new, replace=current.partial)
     else:
         full = known if value == getattr(known, name) else known.replace(**{name: value})
     if full is known:

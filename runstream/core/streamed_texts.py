@@ -165,12 +165,13 @@ def add_outputs(full: RunStep, new: RunStep) -> RunStep:
     return full.replace(step_details=details.replace(tool_calls=tuple(calls)))
 
 
-def add_arguments(full: RunStep, new: RunStep) -> RunStep:
+def add_arguments(full: RunStep, new: RunStep, *, replace: bool = False) -> RunStep:
     """Add names and arguments to the function calls of a step that has ended and lacks them: its beginning was missed.
 
     Args:
         full: The step.
         new: The later snapshot.
+        replace: True if a part of the arguments may be missing: then those of the snapshot replace them.
 
     Returns:
         The step; ``full`` itself if there is nothing new.
@@ -179,20 +180,20 @@ def add_arguments(full: RunStep, new: RunStep) -> RunStep:
     later = {call.id: call.function for call in new.tool_calls if isinstance(call, FunctionToolCall)}
     if not isinstance(details, ToolCallsDetails):
         return full
-    calls = [_with_arguments(call, later.get(call.id)) for call in details.tool_calls]
+    calls = [_with_arguments(call, later.get(call.id), replace=replace) for call in details.tool_calls]
     if all(call is known for call, known in zip(calls, details.tool_calls, strict=True)):
         return full
     return full.replace(step_details=details.replace(tool_calls=tuple(calls)))
 
 
-def _with_arguments(call: ToolCall, function: FunctionCall | None) -> ToolCall:
+def _with_arguments(call: ToolCall, function: FunctionCall | None, *, replace: bool) -> ToolCall:
     if function is None or not isinstance(call, FunctionToolCall):
         return call
     known = call.function
     missing = {
         name: value
         for name in ("name", "arguments")
-        if getattr(known, name) is None and (value := getattr(function, name)) is not None
+        if (getattr(known, name) is None or replace) and (value := getattr(function, name)) is not None
     }
     return call.replace(function=known.replace(**missing)) if missing else call
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
+from zlib import crc32
 
 import msgspec
 
 from runstream.dialects.langgraph_modes import HANDLERS, Modes, error_of
 from runstream.dialects.langgraph_objects import Place
-from runstream.dialects.langgraph_runs import ServerRun
+from runstream.dialects.langgraph_runs import ServerRun, without_values
 from runstream.dialects.langgraph_wire import (
     MODES,
     Json,
@@ -228,6 +229,7 @@ class LangGraphDialect(Modes):
         base, path = split_name(name)
         id = self._identify(raw.id)
         is_repeated = id is not None and self._is_repeated(id, raw.data, value)
+        begins_again = self._is_reconnected and base == "metadata"
         if self._is_reconnected:
             self._is_reconnected = False
             # An event that was received before, or the next number, proves that nothing was lost. A time proves
@@ -238,6 +240,8 @@ class LangGraphDialect(Modes):
             return ()
         self._dump = None
         if base == "metadata":
+            if begins_again and (known := self._runs.get(text_of(mapping_of(value).get("run_id")) or "")) is not None:
+                self._begin_again(known)
             return self._decode_metadata(mapping_of(value), name, id, raw)
         facts = _facts_of(base, value)
         begun = self._release(base, value, id) if self._pending_run is not None and self._is_next(facts) else []
@@ -258,7 +262,11 @@ class LangGraphDialect(Modes):
         handler = HANDLERS.get(base)
         if handler is not None:
             run.is_visible = run.is_visible or base in _VISIBLE
+            # A graph in this process sends nothing again.
+            is_known = base in _VALUES and not is_local and run.repeats_value(crc32(raw.data, crc32(name.encode())))
             events = handler(self, run, value, place)
+            if is_known and events:
+                events = without_values(events)
             if begins and not events:  # an event with nothing begins no run
                 del self._runs[run.id]
                 self._aliases.pop(run.id, None)
@@ -354,6 +362,7 @@ class LangGraphDialect(Modes):
 
 
 _IGNORED: Final = frozenset({"events"})  # callbacks, which repeat all this at great length
+_VALUES: Final = frozenset({"values", "checkpoints", "debug", "custom", "feedback"})
 _VISIBLE: Final = frozenset({"values", "updates", "tasks", "debug"})
 
 

@@ -31,7 +31,7 @@ from runstream.model.raw import (
     ResponseHead,
 )
 
-__all__ = ["LangGraphBase"]
+__all__ = ["LangGraphBase", "latest_run"]
 
 _MAX_RUNS: Final = 64
 """The number of the server's runs that are remembered, of each source."""
@@ -46,6 +46,18 @@ class _Memory(Struct):
 
 
 _codec: Final = MemoryCodec(_Memory, thaw)
+
+
+def latest_run(memory: bytes | None) -> str | None:
+    """The server's id of the run that a source has read last.
+
+    Args:
+        memory: The :meth:`~LangGraphBase.dump` of its dialect.
+    """
+    try:
+        return _decode_memory(memory).current if memory is not None else None
+    except msgspec.MsgspecError:
+        return None
 
 
 class LangGraphBase(BaseDialect):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from runstream.dialects.langgraph_base import LangGraphBase
-from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place
+from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place, call_event
 from runstream.dialects.langgraph_outcomes import Outcome
 from runstream.dialects.langgraph_runs import ServerRun
 from runstream.dialects.langgraph_wire import (
@@ -42,15 +42,23 @@ class OpenMessage:
     Attributes:
         message: The message; ``None`` for a message of a tool or of a user.
         call_id: The call whose result it is.
+        is_continued: True if it has begun in an earlier connection.
         texts: The whole texts of a result.
+        whole: The whole texts of the blocks of a message, by the index of their parts.
+        reasoning: Those of its reasoning.
     """
 
-    __slots__ = ("call_id", "message", "texts")
+    __slots__ = ("call_id", "is_continued", "message", "reasoning", "texts", "whole")
 
-    def __init__(self, message: LoggedMessage | None, call_id: str | None = None) -> None:
+    def __init__(
+        self, message: LoggedMessage | None, call_id: str | None = None, *, is_continued: bool = False
+    ) -> None:
         self.message = message
         self.call_id = call_id
+        self.is_continued = is_continued
         self.texts: list[str] = []
+        self.whole: dict[int, str] = {}
+        self.reasoning: dict[int, str] = {}
 
 
 class Channels(LangGraphBase):
@@ -137,7 +145,7 @@ class Channels(LangGraphBase):
             case "content-block-delta":
                 return self._add_delta(run, message, mapping_of(value.get("delta")), index, place)
             case "content-block-finish":
-                events += self._finish_block(run, message, content, index, place)
+                events += self._finish_block(run, entry, message, content, index, place)
         return events
 
     def _begin_message(self, run: ServerRun, value: Json, place: Place, found: list[OpenMessage]) -> list[Event]:
@@ -146,6 +154,10 @@ class Channels(LangGraphBase):
         events: list[Event] = []
         if role == "assistant" and id is not None:
             events += run.begin_path(place)
+            again = [each for each in found if each.is_continued and each.message is not None and each.message.id == id]
+            if again:  # the server sends it from its beginning
+                found.remove(again[0])
+                run.log.begin_message_again(id)
             entry = OpenMessage(run.log.open_message(id, place, is_whole=True))
         else:
             entry = OpenMessage(None, text_of(value.get("tool_call_id")) if role == "tool" else None)
@@ -178,17 +190,26 @@ class Channels(LangGraphBase):
         return []
 
     def _finish_block(
-        self, run: ServerRun, message: LoggedMessage, content: Json, index: int, place: Place
+        self, run: ServerRun, entry: OpenMessage, message: LoggedMessage, content: Json, index: int, place: Place
     ) -> list[Event]:
-        """End a block. Its whole text repeats its fragments; where there were none, it is the only one."""
+        """End a block. Its whole text repeats its fragments, and repairs them at the end of the message; where there
+        were none, it is the only one.
+        """
+        events: list[Event] = []
         match content.get("type"):
-            case "text" if index not in message.parts:
-                return run.log.add_text(message, index, text_of(content.get("text")) or "", place)
-            case "reasoning" if index not in message.reasoning:
-                return run.log.add_content(message, content_of({"content": [{**content, "index": index}]}), place)
+            case "text":
+                text = text_of(content.get("text")) or ""
+                if index not in message.parts:
+                    events = run.log.add_text(message, index, text, place)
+                entry.whole[message.parts.get(index, -1)] = text
+            case "reasoning":
+                found = content_of({"content": [{**content, "index": index}]})
+                if index not in message.reasoning:
+                    events = run.log.add_content(message, found, place)
+                entry.reasoning[message.reasoning.get(index, -1)] = "".join(text for _, text in found.reasoning)
             case "tool_call" | "invalid_tool_call":
-                return run.log.add_call(message, content, place)
-        return []
+                events = run.log.add_call(message, content, place)
+        return events
 
     def _finish_message(self, run: ServerRun, entry: OpenMessage, value: Json, place: Place) -> list[Event]:
         message = entry.message
@@ -201,7 +222,12 @@ class Channels(LangGraphBase):
         run.log.note_facts(message, facts)
         if not message.is_open or message.is_unclear:
             return []  # the next state has its text
-        return run.log.close(message, place, failed=value.get("event") == "message-error")
+        whole, reasoning = (
+            [known[part] for part in sorted(known)] if known.keys() >= set(parts.values()) else None
+            for known, parts in ((entry.whole, message.parts), (entry.reasoning, message.reasoning))
+        )
+        # After a loss it stays partial: the texts may be those of a message whose beginning was lost.
+        return run.log.close(message, place, whole, reasoning=reasoning, failed=value.get("event") == "message-error")
 
     # the other channels
 
@@ -229,7 +255,7 @@ class Channels(LangGraphBase):
                 call = log.calls[id] = Call(id, id, None, name, place.path)
                 if value.get("input") is not None:
                     call.arguments = json_text(value["input"])
-                return [log.show_call(call, place, created=True)]
+                return [call_event(call, place, created=True)]
             case "tool-output-delta":
                 known = log.calls.get(id)
                 text = text_of(value.get("delta")) or ""

@@ -7,17 +7,26 @@ call.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
-from runstream.dialects.langgraph_objects import Call, LoggedMessage, Place
+from runstream.dialects.langgraph_objects import (
+    Call,
+    LoggedMessage,
+    Place,
+    call_event,
+    message_event,
+    reasoning_event,
+    reasoning_id,
+)
 from runstream.dialects.langgraph_wire import (
     Content,
     Json,
     add_usage,
     content_of,
     integer_of,
+    is_json_of,
     json_text,
     make_message_id,
     mapping_of,
@@ -27,13 +36,10 @@ from runstream.dialects.langgraph_wire import (
     usage_of,
 )
 from runstream.model.common import Usage
-from runstream.model.events import Event, MessageEvent, StepEvent, Target, TextAppend
-from runstream.model.frozen import ABSENT_LIST
-from runstream.model.message import Message, MessageStatus, TextContent, TextPart
-from runstream.model.step import ReasoningDetails, ReasoningPart, RunStep, StepStatus, ToolCallsDetails
-from runstream.model.tool_calls import FunctionCall, FunctionToolCall
+from runstream.model.events import Event, MessageEvent, Target, TextAppend
+from runstream.model.step import StepStatus
 
-__all__ = ["MessageLog", "message_id", "reasoning_id"]
+__all__ = ["MessageLog", "message_id"]
 
 _MAX_KEPT: Final = 4096  # messages or calls that have ended, of one run
 
@@ -78,6 +84,24 @@ class MessageLog(Struct):
         """Note that nothing is open that was sent during the gap: the beginning of what follows is received."""
         self.has_gap = self.is_joined = False
         self.steps.clear()
+
+    def begin_again(self) -> None:
+        """Note that the server sends the run from its beginning: what is open begins again."""
+        self.end_gap()
+        for id, message in self.messages.items():
+            if message.is_open:
+                self.begin_message_again(id)
+
+    def begin_message_again(self, id: str) -> None:
+        """Note that the server sends a message from its beginning, if it is open: its texts, its calls, its tokens."""
+        message = self.messages[id]
+        if not message.is_open:
+            return
+        self.messages[id] = LoggedMessage(id, message.run_id, message.path, calls=message.calls)
+        for call in filter(None, map(self.calls.get, message.calls.values())):
+            if call.is_open and call.message_id == id:
+                call.is_created, call.arguments = False, None
+                call.fragments.clear()
 
     def is_after_gap(self, graph: str, step: int) -> bool:
         """True if a step began after the gap: an earlier step of its graph was still running after it.
@@ -125,8 +149,10 @@ class MessageLog(Struct):
             name = text_of(fragment.get("name"))
             if call is None:
                 call = self._begin_call(message, id or f"{message.id}:{index or 0}", name, index)
-                # The first fragment has the id or the name: without both, the call lacks its beginning.
-                events.append(self.show_call(call, place, created=True, partial=id is None and name is None))
+            elif id is not None:
+                message.last_call = id
+            # The first fragment has the id or the name: without both, the call lacks its beginning.
+            events += self._announce(call, place, partial=id is None and name is None)
             events += self.add_arguments(call, text_of(fragment.get("args")) or "", place)
         if value.get("chunk_position") == "last":
             events += self.close(message, place)
@@ -158,7 +184,7 @@ class MessageLog(Struct):
         events: list[Event] = []
         if not message.is_created:
             message.is_created = True
-            events.append(self._show(message, "in_progress", (), place, created=True, partial=message.may_lack))
+            events.append(message_event(message, "in_progress", (), place, created=True, partial=message.may_lack))
         return [*events, TextAppend(message.id, "text", part, text, place.id, message.run_id, place.name)]
 
     def _add_reasoning(self, message: LoggedMessage, target: Target, part: int, text: str, place: Place) -> list[Event]:
@@ -168,7 +194,7 @@ class MessageLog(Struct):
         if not message.has_reasoning:
             message.has_reasoning = True
             partial = message.may_lack
-            shown = self._show_reasoning(message, StepStatus.IN_PROGRESS, (), (), place, created=True, partial=partial)
+            shown = reasoning_event(message, StepStatus.IN_PROGRESS, (), (), place, created=True, partial=partial)
             events.append(shown)
         return [*events, TextAppend(reasoning_id(message.id), target, part, text, place.id, message.run_id, place.name)]
 
@@ -182,7 +208,7 @@ class MessageLog(Struct):
         """Append a fragment of the arguments of a call."""
         if not text or not call.is_open:
             return []
-        call.is_streamed = True
+        call.fragments.append(text)
         return [TextAppend(call.step_id, "arguments", 0, text, place.id, place.run_id, place.name)]
 
     def find_call(self, message: LoggedMessage, index: int | None, id: str | None) -> Call | None:
@@ -207,14 +233,19 @@ class MessageLog(Struct):
         self, message: LoggedMessage, id: str, name: str | None, index: int | None, place: Place
     ) -> list[Event]:
         """Announce a call of a message, if it is new."""
-        if self.find_call(message, index, id) is not None:
+        call = self.find_call(message, index, id) or self._begin_call(message, id, name, index)
+        return self._announce(call, place)
+
+    def _announce(self, call: Call, place: Place, *, partial: bool = False) -> list[Event]:
+        if call.is_created:
             return []
-        return [self.show_call(self._begin_call(message, id, name, index), place, created=True)]
+        call.is_created = True
+        return [call_event(call, place, created=True, partial=partial)]
 
     def _begin_call(self, message: LoggedMessage, id: str, name: str | None, index: int | None) -> Call:
         # Some models begin to number their calls again in each message.
         step_id = id if id not in self.calls else f"{message.id}/{id}"
-        call = self.calls[id] = Call(id, step_id, message.id, name, message.path)
+        call = self.calls[id] = Call(id, step_id, message.id, name, message.path, is_created=False)
         message.calls[len(message.calls) if index is None else index] = id
         message.last_call = id
         if len(self.calls) > _MAX_KEPT:
@@ -240,41 +271,48 @@ class MessageLog(Struct):
         message = self.open_message(id or made, place)
         self.note_facts(message, value, add=False)
         corrects = not message.is_open
-        may_lack, message.may_lack = message.may_lack, False
-        if corrects and not may_lack:
+        if corrects and message.is_whole:
             return []
+        message.may_lack, message.is_whole = False, True
         content = content_of(value)
         events: list[Event] = []
         if content.reasoning or content.summaries:
             texts = [text for _, text in content.reasoning], [text for _, text in content.summaries]
             is_new, message.has_reasoning = not message.has_reasoning, True
             ended = StepStatus.COMPLETED
-            events.append(self._show_reasoning(message, ended, *texts, place, created=is_new, corrects=corrects))
-        for call in mappings_of(value.get("tool_calls")) or content.calls:
-            events += self.add_call(message, call, place)
-        for call in mappings_of(value.get("invalid_tool_calls")):
+            events.append(reasoning_event(message, ended, *texts, place, created=is_new, corrects=corrects))
+        calls = mappings_of(value.get("tool_calls")) or content.calls
+        for call in (*calls, *mappings_of(value.get("invalid_tool_calls"))):
             events += self.add_call(message, call, place)
         whole = [text for _, text in content.texts]
         if not corrects:
             return events + self.close(message, place, whole)
         if shown := [text for text in whole if text]:
             is_new, message.is_created = not message.is_created, True
-            events.append(self._show(message, "completed", shown, place, created=is_new, corrects=True))
+            events.append(message_event(message, "completed", shown, place, created=is_new, corrects=True))
         return events
 
     def add_call(self, message: LoggedMessage, value: Json, place: Place) -> list[Event]:
-        """Show a call that is whole. Arguments that were streamed stay as they were."""
+        """Show a call that is whole. Its arguments replace those that were streamed, unless both are the same JSON."""
         id = text_of(value.get("id")) or None
         if id is None:
             return []
         call = self.find_call(message, None, id)
-        is_new = call is None
+        name, arguments = text_of(value.get("name")), value.get("args")
         if call is None:
-            call = self._begin_call(message, id, text_of(value.get("name")), None)
-        if not call.is_streamed and call.arguments is None and value.get("args") is not None:
-            call.arguments = json_text(value["args"])
-            return [self.show_call(call, place, created=is_new)]
-        return [self.show_call(call, place, created=True)] if is_new else []
+            call = self._begin_call(message, id, name, None)
+        if call.arguments is not None or arguments is None:
+            return self._announce(call, place)
+        streamed = "".join(call.fragments)
+        is_equal = bool(streamed) and is_json_of(streamed, arguments)
+        call.name, call.arguments = call.name or name, streamed if is_equal else json_text(arguments)
+        call.fragments.clear()
+        if not call.is_open:
+            return [call_event(call, place, status=StepStatus.COMPLETED, corrects=True)]
+        if is_equal:
+            return self._announce(call, place)
+        is_new, call.is_created = not call.is_created, True
+        return [call_event(call, place, created=is_new)]
 
     def add_result(self, value: Json, place: Place) -> list[Event]:
         """Decode the message of a tool: the result of its call."""
@@ -297,12 +335,18 @@ class MessageLog(Struct):
         call.is_open = False
         call.name = call.name or name
         status = StepStatus.FAILED if failed else StepStatus.COMPLETED
-        return [self.show_call(call, place, status=status, output=output, created=is_new)]
+        return [call_event(call, place, status=status, output=output, created=is_new)]
 
     # ends
 
     def close(
-        self, message: LoggedMessage, place: Place, texts: list[str] | None = None, *, failed: bool = False
+        self,
+        message: LoggedMessage,
+        place: Place,
+        texts: list[str] | None = None,
+        *,
+        reasoning: list[str] | None = None,
+        failed: bool = False,
     ) -> list[Event]:
         """End a message.
 
@@ -310,9 +354,10 @@ class MessageLog(Struct):
             message: The message.
             place: The place of the events.
             texts: Its texts, if they were received whole.
+            reasoning: The texts of its reasoning, likewise.
             failed: True if it ends before its end.
         """
-        return self._end(message, place, texts, "incomplete" if failed else "completed")
+        return self._end(message, place, texts, "incomplete" if failed else "completed", reasoning)
 
     def close_all(self, place: Place, status: StepStatus | None) -> list[Event]:
         """End what is open when the run has ended, or waits.
@@ -329,19 +374,28 @@ class MessageLog(Struct):
         for call in self.calls.values() if status is not None else ():
             if call.is_open:
                 call.is_open = False
-                events.append(self.show_call(call, place, status=status or StepStatus.COMPLETED))
+                events.append(call_event(call, place, status=status or StepStatus.COMPLETED))
         return events
 
-    def _end(self, message: LoggedMessage, place: Place, texts: list[str] | None, status: str) -> list[Event]:
+    def _end(
+        self,
+        message: LoggedMessage,
+        place: Place,
+        texts: list[str] | None,
+        status: str,
+        reasoning: list[str] | None = None,
+    ) -> list[Event]:
         message.is_open = self.is_joined = False
         events: list[Event] = []
         if message.has_reasoning:
             ended = StepStatus.COMPLETED if status == "completed" else StepStatus.CANCELLED
-            events.append(self._show_reasoning(message, ended, (), (), place))
+            partial = message.may_lack and bool(reasoning)
+            events.append(reasoning_event(message, ended, reasoning or (), (), place, partial=partial))
         texts = [text for text in texts or () if text]
         if message.is_created or texts:
             is_new, message.is_created = not message.is_created, True
-            events.append(self._show(message, status, texts, place, created=is_new))
+            partial = message.may_lack and bool(texts)
+            events.append(message_event(message, status, texts, place, created=is_new, partial=partial))
         return events
 
     def note_facts(self, message: LoggedMessage, value: Json, *, add: bool = False) -> None:
@@ -355,75 +409,10 @@ class MessageLog(Struct):
             message.is_finished = message.is_finished or any(facts.get(key) for key in _REASONS)
             self.model = text_of(facts.get("model_name")) or text_of(facts.get("model")) or self.model
 
-    # canonical objects
-
-    def _show(
-        self,
-        message: LoggedMessage,
-        status: str,
-        texts: Any,
-        place: Place,
-        *,
-        created: bool = False,
-        partial: bool = False,
-        corrects: bool = False,
-    ) -> MessageEvent:
-        data = Message(
-            id=message.id,
-            run_id=message.run_id,
-            role="assistant",
-            status=MessageStatus(status),
-            content=tuple([TextPart(text=TextContent(value=text)) for text in texts]) or ABSENT_LIST,
-        )
-        return MessageEvent(
-            data,
-            place.id,
-            run_id=message.run_id,
-            created=created,
-            name=place.name,
-            path=message.path,
-            partial=partial,
-            corrects=corrects,
-        )
-
     def show_text(self, message: LoggedMessage, texts: list[str], place: Place) -> MessageEvent:
         """The event with the whole text of an open message."""
         is_new, message.is_created = not message.is_created, True
-        return self._show(message, "in_progress", texts, place, created=is_new)
-
-    def _show_reasoning(
-        self,
-        message: LoggedMessage,
-        status: StepStatus,
-        texts: Any,
-        summaries: Any,
-        place: Place,
-        *,
-        created: bool = False,
-        partial: bool = False,
-        corrects: bool = False,
-    ) -> StepEvent:
-        details = ReasoningDetails(
-            content=tuple([ReasoningPart(text=text) for text in texts]) or ABSENT_LIST,
-            summary=tuple([ReasoningPart(text=text) for text in summaries]) or ABSENT_LIST,
-        )
-        shown = _step(reasoning_id(message.id), details, status, message.run_id, message.path, place, created, partial)
-        return structs.replace(shown, corrects=True) if corrects else shown
-
-    def show_call(
-        self,
-        call: Call,
-        place: Place,
-        *,
-        status: StepStatus = StepStatus.IN_PROGRESS,
-        output: str | None = None,
-        created: bool = False,
-        partial: bool = False,
-    ) -> StepEvent:
-        """The event with a call as it is known."""
-        function = FunctionCall(name=call.name, arguments=call.arguments, output=output)
-        details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.id, function=function),))
-        return _step(call.step_id, details, status, place.run_id, call.path, place, created, partial)
+        return message_event(message, "in_progress", texts, place, created=is_new)
 
 
 _REASONS: Final = ("finish_reason", "stop_reason", "done_reason", "status")
@@ -432,22 +421,3 @@ _REASONS: Final = ("finish_reason", "stop_reason", "done_reason", "status")
 def message_id(value: Json) -> str:
     """The id of a message; one that is made from it if it has none."""
     return text_of(value.get("id")) or make_message_id(value)
-
-
-def reasoning_id(message_id: str) -> str:
-    """The id of the step with the reasoning of a message."""
-    return f"{message_id}:reasoning"
-
-
-def _step(
-    id: str,
-    details: Any,
-    status: StepStatus,
-    run_id: str,
-    path: tuple[str, ...],
-    place: Place,
-    created: bool,
-    partial: bool = False,
-) -> StepEvent:
-    step = RunStep(id=id, run_id=run_id, type=details.type, status=status, step_details=details)
-    return StepEvent(step, place.id, run_id=run_id, created=created, name=place.name, path=path, partial=partial)

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from runstream.dialects.base import KnownIds
 from runstream.dialects.langgraph_base import LangGraphBase
-from runstream.dialects.langgraph_messages import MessageLog, message_id, reasoning_id
-from runstream.dialects.langgraph_objects import LoggedMessage, Place
+from runstream.dialects.langgraph_messages import MessageLog, message_id
+from runstream.dialects.langgraph_objects import LoggedMessage, Place, reasoning_id
 from runstream.dialects.langgraph_outcomes import Outcome, decide_at_end, error_status
 from runstream.dialects.langgraph_runs import ServerRun
 from runstream.dialects.langgraph_wire import (
@@ -99,6 +99,12 @@ class Modes(LangGraphBase):
         else:
             message.is_created = log.is_joined  # a second beginning would take back what another stream has sent
         return message
+
+    def _begin_again(self, run: ServerRun) -> None:
+        """Note that the server sends a run from its beginning, which it does where it can't resume."""
+        for message in run.log.messages.values():
+            self._shown.pop(message.id, None)
+        run.begin_again()
 
     def _after(self, run: ServerRun, place: Place, events: list[Event]) -> list[Event]:
         """Note the messages that have a text now, for the short way of their next chunks, and the tokens of those that

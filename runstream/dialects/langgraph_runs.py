@@ -24,15 +24,17 @@ from runstream.dialects.langgraph_wire import (
 )
 from runstream.model.actions import CallsAction
 from runstream.model.common import LastError
-from runstream.model.events import DocumentSnapshot, Event, RunDetached, RunEvent, StepEvent
+from runstream.model.events import CustomEvent, DocumentSnapshot, Event, RunDetached, RunEvent, StepEvent
 from runstream.model.frozen import freeze
 from runstream.model.run import Run, RunStatus
 from runstream.model.step import LabelDetails, RunStep, StepStatus, SubagentDetails
 
-__all__ = ["Node", "ServerRun"]
+__all__ = ["Node", "ServerRun", "without_values"]
 
 _MAX_OLD: Final = 20_000  # ids of messages that the thread had before the run
 _MAX_NAMES: Final = 256
+_MAX_VALUES: Final = 4096  # values that are recognised when the run is sent again
+_NEAR: Final = 64  # as many of them may be left out in between
 _ENDS: Final = {
     "completed": StepStatus.COMPLETED,
     "failed": StepStatus.FAILED,
@@ -79,6 +81,8 @@ class ServerRun(Struct):
         has_values: True if the stream has the state itself, and not only checkpoints of it.
         is_local: True for a graph in this process.
         document: The state that was received last.
+        values: The digests of the states and custom values that were received, in order.
+        known: Those of before the run was sent again, which are not emitted again.
     """
 
     id: str
@@ -101,6 +105,8 @@ class ServerRun(Struct):
     has_values: bool = False
     is_local: bool = False
     document: Any = None
+    values: list[int] = field(default_factory=list)
+    known: list[int] = field(default_factory=list)
 
     @property
     def is_open(self) -> bool:
@@ -115,6 +121,24 @@ class ServerRun(Struct):
     def for_memory(self) -> ServerRun:
         """The run as a later decoder needs it: without what is as long as the thread."""
         return structs.replace(self, old=set(), document=None, answers=Answers())
+
+    # what is sent again
+
+    def begin_again(self) -> None:
+        """Note that the server sends the run from its beginning, as one does that can't resume."""
+        self.log.begin_again()
+        self.known = [*self.values, *self.known][:_MAX_VALUES]
+        self.values = []
+
+    def repeats_value(self, digest: int) -> bool:
+        """Note a state or a custom value; True if it was received before, at this place. These have no identity."""
+        if len(self.values) < _MAX_VALUES:
+            self.values.append(digest)
+        near = self.known[:_NEAR]
+        if digest not in near:
+            return False
+        del self.known[: near.index(digest) + 1]
+        return True
 
     # the run itself
 
@@ -303,6 +327,11 @@ class ServerRun(Struct):
             if found := task.get("interrupts"):
                 self.interrupts.add(found, self.tool_names())
         return [] if self.has_values or "values" not in value else self.add_values(value["values"], place)
+
+
+def without_values(events: list[Event]) -> list[Event]:
+    """The events without the state or the custom value among them, which was received before."""
+    return [event for event in events if not isinstance(event, DocumentSnapshot | CustomEvent)]
 
 
 def _id_of(item: Any) -> str:

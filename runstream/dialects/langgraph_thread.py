@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +16,7 @@ from msgspec import Struct
 from runstream.dialects.langgraph_channels import HANDLERS, Channels, OpenMessage
 from runstream.dialects.langgraph_objects import Place
 from runstream.dialects.langgraph_outcomes import Outcome
-from runstream.dialects.langgraph_runs import ServerRun
+from runstream.dialects.langgraph_runs import ServerRun, without_values
 from runstream.dialects.langgraph_wire import (
     Json,
     integer_of,
@@ -39,6 +40,7 @@ __all__ = ["LangGraphThreadDialect"]
 
 _NO_RUN: Final = "Of a run that began before this stream, which does not name it"
 _MAX_SEEN: Final = 8192
+_VALUES: Final = frozenset({"values", "checkpoints", "custom"})
 _METHODS: Final = frozenset(
     {"lifecycle", "messages", "values", "updates", "tools", "input.requested", "custom", "tasks", "checkpoints"}
 )
@@ -82,11 +84,12 @@ class LangGraphThreadDialect(Channels):
         max_nesting: More deeply nested messages become rejects (levels).
     """
 
-    __slots__ = ("_cursor", "_expected", "_link", "_pending_run", "_seen", "_seen_before")
+    __slots__ = ("_cursor", "_expected", "_is_reconnected", "_link", "_pending_run", "_seen", "_seen_before")
 
     def __init__(self, **options: Any) -> None:
         self._cursor: str | None = None
         self._expected: str | None = None  # the run that the server has started by command
+        self._is_reconnected = False  # no new event of this later connection was decoded yet
         self._link: bool | None = None  # the next run continues the last one, or does not; `None` if this is unknown
         self._pending_run: tuple[str, str] | None = None  # a run that may continue the last one
         self._seen: set[str] = set()  # the identities of the last events
@@ -95,7 +98,7 @@ class LangGraphThreadDialect(Channels):
         if self._current is not None:
             for message in self._current.log.messages.values():
                 if message.is_open:
-                    self._open.setdefault(message.path, []).append(OpenMessage(message))
+                    self._open.setdefault(message.path, []).append(OpenMessage(message, is_continued=True))
 
     @classmethod
     def recognises(cls, raw: RawEvent) -> bool:
@@ -171,6 +174,10 @@ class LangGraphThreadDialect(Channels):
 
     def _note_connection(self) -> None:
         if self.connection:
+            self._is_reconnected = True
+            for found in self._open.values():
+                for each in found:
+                    each.is_continued = True
             self._note_gap()  # the numbers of a connection have holes, and prove nothing
 
     def _note_request(self, body: Json) -> Sequence[Event]:
@@ -235,13 +242,18 @@ class LangGraphThreadDialect(Channels):
         id = text_of(value.get("event_id")) or None
         if id is not None and self._is_repeated(id):
             return ()
+        is_first, self._is_reconnected = self._is_reconnected, False
         names = params.get("namespace")
         path = tuple(map(str, names)) if isinstance(names, list) else ()
         data = params.get("data")
         named = _run_in(id)
         begun: list[Event] = []
         if method == "lifecycle" and not path and mapping_of(data).get("event") in ("running", "started"):
-            return self._begin(named or self._expected or f"run:{id}", id) or EmptyEvent(id=id, name=method)
+            run_id = named or self._expected or f"run:{id}"
+            if is_first and (known := self._runs.get(run_id)) is not None:
+                self._open.clear()  # the server sends the run from its beginning
+                known.begin_again()
+            return self._begin(run_id, id) or EmptyEvent(id=id, name=method)
         begun = self._release(method, path, data, id)
         if named is not None and named not in self._runs:
             begun += self._begin(named, id)  # its beginning was before this stream
@@ -255,7 +267,10 @@ class LangGraphThreadDialect(Channels):
             return [*begun, UnknownEvent(raw.data, id, run_id=run.run_id, name=method)]
         if method == "input.requested" and self._pending_end is not None and self._pending_end[0] == run.id:
             self._pending_end = None
+        is_known = method in _VALUES and run.repeats_value(_digest_of(id, data))
         events = handler(self, run, data, place)
+        if is_known and not isinstance(events, str):
+            events = without_values(events)
         if isinstance(events, str):
             self._note_damage()
             return [*begun, Reject(raw, events, object_ids=None)]
@@ -329,6 +344,11 @@ class LangGraphThreadDialect(Channels):
 
     def _fail(self, run: ServerRun, error: LastError, place: Place) -> list[Event]:
         return run.end(Outcome("failed", error), place)
+
+
+def _digest_of(id: str | None, data: Any) -> int:
+    """The digest of an event: that of its id, which a repetition has too, else that of its data."""
+    return crc32(id.encode() if id is not None else msgspec.json.encode(data, order="sorted"))
 
 
 def _run_in(event_id: str | None) -> str | None:

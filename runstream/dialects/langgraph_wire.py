@@ -13,7 +13,9 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, TypeGuard
 import msgspec
 from msgspec import Meta, Struct
 
+from runstream.errors import DecodeError
 from runstream.model.common import CompletionTokensDetails, PromptTokensDetails, Usage
+from runstream.model.jsontext import decode_json
 
 __all__ = [
     "ATTEMPT",
@@ -27,6 +29,7 @@ __all__ = [
     "content_of",
     "decode_text_chunk",
     "integer_of",
+    "is_json_of",
     "is_message",
     "json_text",
     "make_message_id",
@@ -112,6 +115,14 @@ def mappings_of(value: object) -> list[Json]:
 def json_text(value: object) -> str:
     """A value as text: a text itself, JSON of any other value."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def is_json_of(text: str, value: object) -> bool:
+    """True if a text is, or is JSON of, a value: servers write it in other forms."""
+    try:
+        return text == value or bool(decode_json(text) == value)
+    except DecodeError:
+        return False
 
 
 def time_of(value: object) -> int | None:

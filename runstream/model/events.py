@@ -152,9 +152,10 @@ class StepEvent(EventBase, frozen=True, gc=False):
     """A snapshot of a run step.
 
     Attributes:
-        partial: True if a part of the step that precedes its first event may be missing.
+        partial: True if a part of the step that precedes its first event may be missing, or, once it has ended, any
+            part of it.
         corrects: True if its details replace those of a step that has ended, which else keeps what is known. The calls
-            of a step only gain the names and arguments that they lack.
+            of a step only gain the names and arguments that they lack, unless the step is partial.
     """
 
     data: RunStep
@@ -172,7 +173,8 @@ class MessageEvent(EventBase, frozen=True, gc=False):
     """A snapshot of a message.
 
     Attributes:
-        partial: True if a part of the message that precedes its first event may be missing.
+        partial: True if a part of the message that precedes its first event may be missing, or, once it has ended, any
+            part of it.
         corrects: True if its content replaces that of a message that has ended, which else keeps what is known.
     """
 

@@ -15,7 +15,9 @@ from runstream.clients.answers import Approve, Decline
 from runstream.clients.langgraph import LangGraphClient
 from runstream.errors import IncompleteStream, RequestFailed
 from runstream.model.run import RunStatus
+from runstream.model.signals import RunCompleted
 from runstream.sources.reconnect import Reconnect
+from runstream.store.memory import MemoryStore
 from runstream.store.sqlite import SqliteStore
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import Model, Question, ScriptedRequest, Turn
@@ -23,6 +25,7 @@ from tests.clients.support import PARALLEL, answered, get_weather, multiply, onl
 
 QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
 INPUT = {"messages": [{"role": "user", "content": "Hello"}]}
+LONG = "A long text. " * 5
 APPROVAL = Turn(text="May I?", approvals={"multiply": {"a": 2, "b": 3}})
 
 
@@ -139,6 +142,58 @@ async def test_another_client_rejoins() -> None:
             async with second.rejoin(state.run_id, thread_id=state.run.thread_id) as stream:
                 run = await stream.result()
         assert (run.status, stream.latest[run.id].text) == (RunStatus.COMPLETED, "A long text. " * 5)
+
+
+async def leave_in_mid_text(client: LangGraphClient) -> str:
+    """Start a run and leave its stream while it speaks; return its id."""
+    async with client.run(assistant_id="agent", input=INPUT) as stream:
+        for _ in range(3):
+            await stream.when("message.text")
+        return only_run(stream)
+
+
+def places_of(server: ScriptedServer, run_id: str) -> list[str | None]:
+    """The places from which a run was joined."""
+    path = f"/runs/{run_id}/stream"
+    return [request.headers.get("last-event-id") for request in server.requests if request.path.endswith(path)]
+
+
+async def test_a_run_is_rejoined_where_its_store_left_it() -> None:
+    store = MemoryStore()
+    async with served([Turn(text=LONG, pause=0.02)], store=store) as (first, server):
+        run_id = await leave_in_mid_text(first)
+        source = store.get_source("", "run")
+        async with LangGraphClient(server.langgraph_url, store=store) as second, second.rejoin(run_id) as stream:
+            await stream.result(run_id)
+            state = stream.latest[run_id]
+    assert (state.status, state.text, state.partial) == ("completed", LONG, set())
+    assert source is not None
+    assert places_of(server, run_id) == [source.last_id]
+
+
+async def test_a_run_is_rejoined_from_its_beginning_without_a_store() -> None:
+    """Without an event id, a server begins in mid-text."""
+    async with served([Turn(text=LONG, pause=0.02)]) as (client, server):
+        run_id = await leave_in_mid_text(client)
+        async with client.rejoin(run_id) as stream:
+            await stream.result(run_id)
+            state = stream.latest[run_id]
+    assert (state.status, state.text, state.partial) == ("completed", LONG, set())
+    assert places_of(server, run_id) == ["-1"]
+
+
+async def test_the_place_in_another_run_is_none_in_the_first() -> None:
+    """The sources of all runs that a client starts have one name, under which the store has one place."""
+    store = MemoryStore()
+    async with served([Turn(text=LONG, pause=0.02), "Short."], store=store) as (client, server):
+        run_id = await leave_in_mid_text(client)
+        async with client.run(assistant_id="agent", input=INPUT) as stream:
+            await stream.when(RunCompleted)
+        async with LangGraphClient(server.langgraph_url, store=store) as second, second.rejoin(run_id) as stream:
+            await stream.result(run_id)
+            state = stream.latest[run_id]
+    assert (state.status, state.text) == ("completed", LONG)
+    assert places_of(server, run_id) == ["-1"]
 
 
 async def test_a_waiting_run_is_rejoined_and_no_failure_is_logged(
