@@ -90,6 +90,7 @@ class AssistantsClient(BaseClient):
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         path = self._path(state.run_id, state, {})
         asked = {call.id for call, _ in answers}
+        keys = [call.key for call, _ in answers]
 
         async def waits() -> bool:
             run = self._read(state.run_id, [await self._api.get(*path, missing="such run")])
@@ -99,6 +100,7 @@ class AssistantsClient(BaseClient):
             lambda: self._post((*path, "submit_tool_outputs"), _submission(answers)),
             lambda: self._follow(state.run_id, state, {}),
             waits=waits,
+            awaits=lambda: session.is_latest(keys),
             reconnect=self._reconnect,
             name=f"submit {state.run_id}",
         )

@@ -80,6 +80,7 @@ class LangGraphClient(BaseClient):
             thread_id,
             lambda: first.answer(values),
             state.pieces,
+            awaits=lambda: session.is_latest([call.key for call, _ in answers]),
             asks_first=session.asks_first,
             name=f"answer {state.run_id}",
         )
@@ -131,6 +132,7 @@ class LangGraphClient(BaseClient):
         request: Callable[[], Source],
         known: Sequence[str],
         *,
+        awaits: Callable[[], bool] | None = None,
         asks_first: bool = False,
         name: str,
     ) -> Source:
@@ -140,6 +142,7 @@ class LangGraphClient(BaseClient):
             thread_id: The thread.
             request: Makes the source that sends the request.
             known: The runs of the thread that are known; the request makes another one.
+            awaits: See :class:`RecoveringSource`.
             asks_first: True if another process may have sent the request.
             name: The source's name.
         """
@@ -154,7 +157,15 @@ class LangGraphClient(BaseClient):
         def join() -> Source | None:
             return self._source(thread_id, run_id=made[0], last_event_id=_FIRST) if made else None
 
-        return RecoveringSource(request, join, waits=waits, asks_first=asks_first, reconnect=self._reconnect, name=name)
+        return RecoveringSource(
+            request,
+            join,
+            waits=waits,
+            awaits=awaits,
+            asks_first=asks_first,
+            reconnect=self._reconnect,
+            name=name,
+        )
 
     def _source(self, thread_id: str | None, **options: Any) -> LangGraphSource:
         return LangGraphSource(

@@ -155,8 +155,8 @@ class ResponsesClient(BaseClient):
             session.history += items
         response_id = _response_id(state.run_id, state)
 
-        async def waits() -> bool:
-            return True  # the API has no way to know it
+        async def waits() -> None:
+            return None  # the API has no way to know it
 
         def post() -> Source:
             request = {name: value for name, value in session.request.items() if name != "previous_response_id"}

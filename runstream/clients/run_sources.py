@@ -39,6 +39,12 @@ TIME_PASSED: Final = f"{CANCELLED}: its time limit has passed"
 _NOT_PROCESSED: Final = frozenset({408, 425, 429})
 """The HTTP statuses of a request that was not processed, and may be sent again."""
 
+_REFUSED_IN_STATUS: Final = frozenset({400, 409})
+"""The HTTP statuses of answers that a server does not accept in the present status of the run."""
+_MAX_REFUSALS: Final = 3
+"""How many times answers are sent again that were refused so, although the server reports that the run waits for them:
+the part of a server that accepts answers may be behind the part that streams."""
+
 _GOES_ON: Final = (RunStatusChanged, *RUN_ENDS)
 
 
@@ -46,8 +52,9 @@ def _goes_on(signal: Any) -> bool:
     return not isinstance(signal, RunStatusChanged) or signal.after is not RunStatus.REQUIRES_ACTION
 
 
-Waits: TypeAlias = Callable[[], Awaitable[bool]]
-"""Asks the server whether the run waits still for what the request sends. Raises :class:`RequestFailed`."""
+Waits: TypeAlias = Callable[[], Awaitable[bool | None]]
+"""Asks the server whether the run waits still for what the request sends; ``None`` if the protocol can't say. Raises
+:class:`RequestFailed`."""
 
 
 class RecoveringSource:
@@ -60,6 +67,8 @@ class RecoveringSource:
         request: Makes the source that sends the request and reads its stream.
         poll: Makes the source that polls the run; returns ``None`` if the run is not known.
         waits: See :data:`Waits`; ``None`` for a request that starts a run.
+        awaits: Returns True if the run has not ended and no later request of it was seen; ``None`` for a request that
+            starts a run.
         asks_first: True to ask by ``waits`` before the answers are sent: another process may have sent them, and a
             server that does not refuse them would take them twice.
         reconnect: When the answers are sent again; ``None``: never.
@@ -72,6 +81,7 @@ class RecoveringSource:
         poll: Callable[[], Source | None],
         *,
         waits: Waits | None = None,
+        awaits: Callable[[], bool] | None = None,
         asks_first: bool = False,
         reconnect: Reconnect | None,
         name: str,
@@ -80,6 +90,8 @@ class RecoveringSource:
         self._request = request
         self._poll = poll
         self._waits = waits
+        self._awaits = awaits
+        self._refusals = 0
         self._asks_first = asks_first
         self._reconnect = reconnect
 
@@ -97,30 +109,42 @@ class RecoveringSource:
             await found.run(receiver)
             return
         while True:
-            failure: SourceFailed | None = None
-            source = self._request()
-            try:
-                await source.run(receiver)
-            except SourceFailed as error:
-                failure = error
-            if failure is None and not receiver.live:
-                # Over a WebSocket a refusal is a message, and no failure of the source.
-                refused = getattr(source, "refused", None)
-                if refused is None or not (refused in _NOT_PROCESSED or (refused >= 500 and self._waits is not None)):
+            was_live, known = receiver.live, receiver.progress
+            failure = await self._send(receiver)
+            is_live = receiver.live and (not was_live or receiver.progress > known)
+            if failure is None and not is_live:
+                return
+            is_processed = failure is None or is_live
+            attempt += not is_processed
+            if failure is None or is_processed or not await self._is_sent_again(failure, attempt):
+                followed = self._poll()
+                if followed is None:
+                    if failure is not None:
+                        raise failure
                     return
-                failure = SourceFailed(f"the server refused the request (status {refused})", status=refused)
-            if not receiver.live and failure is not None:
-                attempt += 1
-                if await self._is_sent_again(failure, attempt):
-                    receiver.disconnected(failure.reason, attempt, failure.server_message)
-                    await self._pause(attempt)
-                    continue
-            followed = self._poll()
-            if followed is not None:
                 await followed.run(receiver)
-            elif failure is not None:
-                raise failure
-            return
+                if failure is None or is_processed or self._awaits is None or not self._awaits():
+                    return
+                # The server showed the run as one that goes on. Where it waits for the same answers now, that was late.
+                if not await self._is_sent_again(failure, attempt):
+                    return
+            receiver.disconnected(failure.reason, attempt, failure.server_message)
+            await self._pause(attempt)
+
+    async def _send(self, receiver: Receiver) -> SourceFailed | None:
+        """Send the request, and read its stream; the failure if there was one."""
+        source = self._request()
+        try:
+            await source.run(receiver)
+        except SourceFailed as error:
+            return error
+        # Over a WebSocket a refusal is a message, and no failure of the source.
+        refused = getattr(source, "refused", None)
+        if refused is None:
+            return None
+        if refused in _NOT_PROCESSED or (refused >= 500 and self._waits is not None):
+            return SourceFailed(f"the server refused the request (status {refused})", status=refused)
+        return None
 
     async def _find_answered(self) -> Source | None:
         """The source that reads what follows answers which another process has sent; ``None`` if the run waits."""
@@ -136,16 +160,21 @@ class RecoveringSource:
         Raises:
             SourceFailed: The answers can't be sent, or it is unknown whether they were.
         """
-        if self._waits is None and failure.status not in _NOT_PROCESSED:
+        status = failure.status
+        if self._waits is None and status not in _NOT_PROCESSED:
             raise failure
         try:
-            waits = self._waits is None or await self._waits()
+            waits = None if self._waits is None else await self._waits()
         except RequestFailed as error:
             raise failure from error
-        if not waits:
+        if waits is False:
             return False
-        refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in _NOT_PROCESSED
-        if refused or self._reconnect is None or self._reconnect.is_exhausted(attempt):
+        if status is not None and 400 <= status < 500 and status not in _NOT_PROCESSED:
+            self._refusals += 1
+            is_sent_again = waits and self._awaits is not None and status in _REFUSED_IN_STATUS
+            if not is_sent_again or self._refusals > _MAX_REFUSALS:
+                raise failure
+        if self._reconnect is None or self._reconnect.is_exhausted(attempt):
             raise failure
         return True
 

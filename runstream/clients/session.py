@@ -347,6 +347,11 @@ class Session:
                 return state is not None and state.run.requires_action
         return False
 
+    def is_latest(self, keys: Iterable[str]) -> bool:
+        """True if these calls are those of the last request of a run that has not ended, as far as it was seen here."""
+        waiting = [*self._waiting.values(), *self._resumed.values()]
+        return any({call.key for call in one.signal.calls}.issuperset(keys) for one in waiting)
+
     def _state(self, run: RunKey) -> RunState | None:
         return self.stream.latest.get(run if run[0] else run[1])
 
