@@ -18,6 +18,7 @@ from runstream.dialects.responses_run import RESPONSE_ID
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
+from runstream.sources.reconnect import Reconnect
 from runstream.sources.responses import ResponsesSource
 
 if TYPE_CHECKING:
@@ -136,10 +137,12 @@ class ResponsesClient(BaseClient):
 
         def poll() -> Source | None:
             state = session.open_state()
-            return None if state is None else self._join(_response_id(state.run_id, state), state.run_id)
+            if state is None or not self._uses_socket(session.request):
+                return None  # the source of an HTTP request has followed its response as far as it can
+            return self._join(_response_id(state.run_id, state), state.run_id)
 
         return RecoveringSource(
-            lambda: self._post(session.request, session), poll, reconnect=self._reconnect, name="run"
+            lambda policy: self._post(session.request, session, policy), poll, reconnect=self._reconnect, name="run"
         )
 
     def _further_request(self, fields: Mapping[str, Any], session: Session) -> dict[str, Any]:
@@ -158,25 +161,29 @@ class ResponsesClient(BaseClient):
         async def waits() -> None:
             return None  # the API has no way to know it
 
-        def post() -> Source:
+        def post(policy: Reconnect | None) -> Source:
             request = {name: value for name, value in session.request.items() if name != "previous_response_id"}
             if self._sends_history(request):
-                return self._post({**request, "input": session.history}, session)
-            return self._post({**request, "previous_response_id": response_id, "input": items}, session)
+                return self._post({**request, "input": session.history}, session, policy)
+            return self._post({**request, "previous_response_id": response_id, "input": items}, session, policy)
 
         def poll() -> Source | None:
             latest = session.stream.latest[state.run_id]
             followed = _response_id(state.run_id, latest)
-            return self._join(followed, state.run_id) if followed != response_id else None
+            if followed == response_id or not self._uses_socket(session.request):
+                return None
+            return self._join(followed, state.run_id)
 
         return RecoveringSource(post, poll, waits=waits, reconnect=self._reconnect, name=f"answer {state.run_id}")
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         return self._join(_response_id(run_id, state), run_id)
 
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         response_id = _response_id(run_id, state)
-        return [await self._api.get("responses", response_id, missing=f"response {response_id}")]
+        return [await self._api.get("responses", response_id, missing=f"response {response_id}", retry=retry)]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         response_id = _response_id(run_id, state)
@@ -204,13 +211,16 @@ class ResponsesClient(BaseClient):
             **self._http,
         }
 
-    def _post(self, body: Mapping[str, Any], session: Session) -> Source:
+    def _post(self, body: Mapping[str, Any], session: Session, policy: Reconnect | None) -> Source:
         source: Source
-        if self._socket is not None and not body.get("background"):
+        if self._socket is not None and self._uses_socket(body):
             source = self._socket.response(body)
         else:
-            source = ResponsesSource(self._api.base_url, body, **self._source_options())
+            source = ResponsesSource(self._api.base_url, body, **{**self._source_options(), "reconnect": policy})
         return HistorySource(source, session.history) if self._sends_history(body) else source
+
+    def _uses_socket(self, body: Mapping[str, Any]) -> bool:
+        return self._socket is not None and not body.get("background")
 
     def _sends_history(self, body: Mapping[str, Any]) -> bool:
         return self._history or body.get("store") is False

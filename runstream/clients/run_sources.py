@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from runstream.clients.session import Session
 from runstream.clients.sessions import Sessions
@@ -63,21 +65,24 @@ class RecoveringSource:
     A request that sends answers is sent again if the server reports that the run waits for them still. A request that
     starts a run is not, unless the server says that it was not processed: a second run would begin.
 
+    Attempts are counted over the request and its repetitions: what the source of the request has tried again by itself
+    is part of the number.
+
     Args:
-        request: Makes the source that sends the request and reads its stream.
+        request: Makes the source that sends the request and reads its stream, with the attempts that are left.
         poll: Makes the source that polls the run; returns ``None`` if the run is not known.
         waits: See :data:`Waits`; ``None`` for a request that starts a run.
         awaits: Returns True if the run has not ended and no later request of it was seen; ``None`` for a request that
             starts a run.
         asks_first: True to ask by ``waits`` before the answers are sent: another process may have sent them, and a
             server that does not refuse them would take them twice.
-        reconnect: When the answers are sent again; ``None``: never.
+        reconnect: When the request is sent again; ``None``: never.
         name: The source's name.
     """
 
     def __init__(
         self,
-        request: Callable[[], Source],
+        request: Callable[[Reconnect | None], Source],
         poll: Callable[[], Source | None],
         *,
         waits: Waits | None = None,
@@ -110,12 +115,12 @@ class RecoveringSource:
             return
         while True:
             was_live, known = receiver.live, receiver.progress
-            failure = await self._send(receiver)
+            failure, retries = await self._send(receiver, attempt)
             is_live = receiver.live and (not was_live or receiver.progress > known)
             if failure is None and not is_live:
                 return
             is_processed = failure is None or is_live
-            attempt += not is_processed
+            attempt += 0 if is_processed else retries + 1
             if failure is None or is_processed or not await self._is_sent_again(failure, attempt):
                 followed = self._poll()
                 if followed is None:
@@ -131,20 +136,33 @@ class RecoveringSource:
             receiver.disconnected(failure.reason, attempt, failure.server_message)
             await self._pause(attempt)
 
-    async def _send(self, receiver: Receiver) -> SourceFailed | None:
-        """Send the request, and read its stream; the failure if there was one."""
-        source = self._request()
+    async def _send(self, receiver: Receiver, attempt: int) -> tuple[SourceFailed | None, int]:
+        """Send the request, and read its stream.
+
+        Args:
+            receiver: Receives the stream.
+            attempt: The number of attempts before.
+
+        Returns:
+            The failure if there was one, and how many times the source has tried again by itself.
+        """
+        source, counted = self._request(self._rest(attempt)), CountingReceiver(receiver, attempt)
         try:
-            await source.run(receiver)
+            await source.run(cast(Receiver, counted))
         except SourceFailed as error:
-            return error
+            return error, max(counted.retries, error.attempts - 1)
         # Over a WebSocket a refusal is a message, and no failure of the source.
         refused = getattr(source, "refused", None)
-        if refused is None:
-            return None
-        if refused in _NOT_PROCESSED or (refused >= 500 and self._waits is not None):
-            return SourceFailed(f"the server refused the request (status {refused})", status=refused)
-        return None
+        if refused in _NOT_PROCESSED or (refused is not None and refused >= 500 and self._waits is not None):
+            return SourceFailed(f"the server refused the request (status {refused})", status=refused), 0
+        return None, 0
+
+    def _rest(self, attempt: int) -> Reconnect | None:
+        """The policy with the attempts that are left."""
+        policy = self._reconnect
+        if policy is None or policy.max_attempts is None:
+            return policy
+        return replace(policy, max_attempts=max(policy.max_attempts - attempt, 0))
 
     async def _find_answered(self) -> Source | None:
         """The source that reads what follows answers which another process has sent; ``None`` if the run waits."""
@@ -161,6 +179,9 @@ class RecoveringSource:
             SourceFailed: The answers can't be sent, or it is unknown whether they were.
         """
         status = failure.status
+        is_last = self._reconnect is None or self._reconnect.is_exhausted(attempt)
+        if is_last and status in _NOT_PROCESSED:
+            raise failure  # there is nothing to ask
         if self._waits is None and status not in _NOT_PROCESSED:
             raise failure
         try:
@@ -174,13 +195,40 @@ class RecoveringSource:
             is_sent_again = waits and self._awaits is not None and status in _REFUSED_IN_STATUS
             if not is_sent_again or self._refusals > _MAX_REFUSALS:
                 raise failure
-        if self._reconnect is None or self._reconnect.is_exhausted(attempt):
+        if is_last:
             raise failure
         return True
 
     async def _pause(self, attempt: int) -> None:
         assert self._reconnect is not None
         await asyncio.sleep(self._reconnect.delay(attempt))
+
+
+class CountingReceiver:
+    """Passes everything on to a receiver, and counts how many times the source has tried again in a row.
+
+    Attributes:
+        retries: The number.
+
+    Args:
+        receiver: The receiver.
+        before: The number of attempts before those of the source: its attempts are reported with them.
+    """
+
+    def __init__(self, receiver: Receiver, before: int) -> None:
+        self.retries = 0
+        self._receiver = receiver
+        self._before = before
+        self.feed = receiver.feed  # not looked up for each item
+        self.feed_all = receiver.feed_all
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._receiver, name)
+
+    def disconnected(self, reason: str, attempt: int, server_message: str = "") -> None:
+        """Note and report an attempt."""
+        self.retries = attempt
+        self._receiver.disconnected(reason, self._before + attempt, server_message)
 
 
 class AnswerAfter:

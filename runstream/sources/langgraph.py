@@ -167,6 +167,10 @@ class LangGraphSource(SseSource):
         """The class of one run of the source."""
         return _RunSession
 
+    @property
+    def _can_resume(self) -> bool:
+        return self.thread_id is not None and self.run_id is not None
+
     def answer(self, answers: Mapping[str, Any] | None = None, **fields: Any) -> LangGraphSource:
         """A source that continues the run, which waits: another run of the thread, with the same assistant and modes.
 
