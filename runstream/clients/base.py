@@ -213,6 +213,10 @@ class BaseClient(ProtocolRequests):
             UnsupportedRequest: The protocol has no way to do it.
         """
         state = self._sessions.state(run_id)
+        if state is not None and state.is_terminal:
+            before = "" if self._store is None else '; store.get("", run_id).ended says it before'
+            ended = f"run {run_id} has ended ({state.status.value})"
+            raise ValueError(f"{ended}, so there is nothing to follow: fetch() returns it{before}")
 
         def follow(session: Session) -> Source:
             session.restored = session.asks_first = True
@@ -350,7 +354,8 @@ class BaseClient(ProtocolRequests):
             run_id: The id of the run.
 
         Returns:
-            The answers by the keys of the calls; those of other runs of the same stream may be among them.
+            The answers by the keys of the calls; those of other runs of the same stream may be among them. Empty for
+            a run of another process, and for one that ended before the last 1,000 runs of this client.
         """
         return self._sessions.submitted(run_id)
 
