@@ -21,7 +21,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.sse import SseSource
+from runstream.sources.sse import POST_ONCE, POST_UNKNOWN, SseSource
 from runstream.sources.urls import join_url
 
 __all__ = ["AssistantsClient"]
@@ -100,7 +100,7 @@ class AssistantsClient(BaseClient):
             return run.requires_action and {call.id for call in run.pending_tool_calls} == asked
 
         return RecoveringSource(
-            lambda policy: self._post((*path, "submit_tool_outputs"), _submission(answers), policy),
+            lambda policy: self._post((*path, "submit_tool_outputs"), _submission(answers), policy, POST_UNKNOWN),
             lambda: self._follow(state.run_id, state, {}),
             waits=waits,
             awaits=lambda: session.is_latest(keys),
@@ -139,8 +139,10 @@ class AssistantsClient(BaseClient):
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
         return ("threads", thread_id, "runs", run_id)
 
-    def _post(self, path: Sequence[str], body: Mapping[str, Any], policy: Reconnect | None) -> SseSource:
-        return SseSource(
+    def _post(
+        self, path: Sequence[str], body: Mapping[str, Any], policy: Reconnect | None, sent_once: str = POST_ONCE
+    ) -> SseSource:
+        source = SseSource(
             join_url(self._api.base_url, *path),
             method="POST",
             json={**body, "stream": True},
@@ -149,6 +151,8 @@ class AssistantsClient(BaseClient):
             reconnect=policy,
             **self._http,
         )
+        source._sent_once = sent_once
+        return source
 
     async def _pages(self, *path: str, retry: bool, **query: Any) -> list[bytes]:
         """The objects of a list, the oldest first; none if the server has no such list."""

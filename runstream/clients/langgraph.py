@@ -18,6 +18,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
 from runstream.sources.langgraph import LangGraphSource
 from runstream.sources.reconnect import Reconnect
+from runstream.sources.sse import POST_UNKNOWN
 
 __all__ = ["LangGraphClient"]
 
@@ -81,7 +82,7 @@ class LangGraphClient(BaseClient):
             return self._source(None, json=body).answer(values)
         return self._recovering(
             thread_id,
-            lambda policy: self._source(thread_id, reconnect=policy, json=body).answer(values),
+            lambda policy: _answer_again(self._source(thread_id, reconnect=policy, json=body).answer(values)),
             state.pieces,
             awaits=lambda: session.is_latest([call.key for call, _ in answers]),
             asks_first=session.asks_first,
@@ -251,6 +252,12 @@ class NewThread:
         if not isinstance(thread_id, str):
             raise SourceFailed("the answer to POST /threads is no thread: the base URL is what stands before /threads")
         await self._make_source(thread_id).run(receiver)
+
+
+def _answer_again(source: LangGraphSource) -> LangGraphSource:
+    """A source that sends answers: whether they are sent again is decided by the client."""
+    source._sent_once = POST_UNKNOWN
+    return source
 
 
 def _text_of(value: Any, name: str) -> str | None:

@@ -20,6 +20,7 @@ from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.responses import ResponsesSource
+from runstream.sources.sse import POST_UNKNOWN
 
 if TYPE_CHECKING:
     from runstream.sources.responses_websocket import ResponsesWebSocket
@@ -105,8 +106,9 @@ class ResponsesClient(BaseClient):
         self._poll_interval = poll_interval
         self._socket = None if websocket is True else websocket or None
         self._owned: ResponsesWebSocket | None = None
+        self._lanes = lanes
         if websocket is True:
-            self._socket = self._owned = self._make_socket(lanes)
+            self._socket = self._owned = self._make_socket()
         elif lanes != 1:
             raise ValueError("lanes are those of a WebSocket of this client: pass websocket=True")
 
@@ -115,15 +117,17 @@ class ResponsesClient(BaseClient):
         responses that are in progress on it are interrupted."""
         await super().aclose()
         if self._owned is not None:
-            await self._owned.close()
+            closed = self._owned
+            self._socket = self._owned = self._make_socket()  # for later runs: it is opened by the first request
+            await closed.close()
 
-    def _make_socket(self, lanes: int) -> ResponsesWebSocket:
+    def _make_socket(self) -> ResponsesWebSocket:
         from runstream.sources.responses_websocket import ResponsesWebSocket  # only here: it loads a library
 
         options = {name: value for name, value in self._http.items() if name in _SOCKET_OPTIONS}
         return ResponsesWebSocket(
             self._api.base_url,
-            lanes=lanes,
+            lanes=self._lanes,
             headers=self._api.headers,
             auth=self._api.auth,
             reconnect=self._reconnect,
@@ -216,7 +220,10 @@ class ResponsesClient(BaseClient):
         if self._socket is not None and self._uses_socket(body):
             source = self._socket.response(body)
         else:
-            source = ResponsesSource(self._api.base_url, body, **{**self._source_options(), "reconnect": policy})
+            made = ResponsesSource(self._api.base_url, body, **{**self._source_options(), "reconnect": policy})
+            if session.submitted:
+                made._sent_once = POST_UNKNOWN  # answers: whether they are sent again is decided here
+            source = made
         return HistorySource(source, session.history) if self._sends_history(body) else source
 
     def _uses_socket(self, body: Mapping[str, Any]) -> bool:
