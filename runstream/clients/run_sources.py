@@ -168,7 +168,7 @@ class RecoveringSource:
         """The source that reads what follows answers which another process has sent; ``None`` if the run waits."""
         assert self._waits is not None
         try:
-            return None if await self._waits() else self._poll()
+            return self._poll() if await self._waits() is False else None
         except RequestFailed:
             return None  # the request itself shows what is wrong
 

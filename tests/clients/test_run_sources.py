@@ -111,16 +111,17 @@ class Network:
 
         monkeypatch.setattr(HttpClient, "send", counted)
 
-    def stop(self, method: str | None = None, status: int | None = None) -> None:
+    def stop(self, method: str | None = None, status: int | None = None, wait: float | None = None) -> None:
         """Let all requests fail from now on; count from here.
 
         Args:
             method: Only those with this method.
             status: The HTTP status of the refusal; ``None``: no server is there.
+            wait: The wait that the server asks for (seconds).
         """
         self.sent.clear()
         self.fails = lambda name: (
-            ConnectFailed("Could not connect", retry=True, status=status) if method in (None, name) else None
+            ConnectFailed("Could not connect", retry=True, status=status, wait=wait) if method in (None, name) else None
         )
 
 
@@ -203,3 +204,25 @@ async def test_a_handshake_that_is_refused(number: int, status: int, monkeypatch
             with pytest.raises(IncompleteStream, match=f"HTTP {status}"):
                 await stream.result()
     assert opened["refused"] == 4
+
+
+async def test_a_poll_reports_the_request_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reason has the words of the request, and its pauses are those that the server asks for."""
+    network, asked = Network(monkeypatch), list[float | None]()
+    delay = Reconnect.delay
+    monkeypatch.setattr(
+        Reconnect, "delay", lambda self, attempt, **more: asked.append(more.get("asked")) or delay(self, attempt)
+    )
+    reasons: list[str] = []
+    async with (
+        serve_script([Turn(text="A long text. " * 20, pause=0.005, cut_after=12)]) as server,
+        client_of("assistants", server) as client,
+        client.run(BODY) as stream,
+    ):
+        stream.on(SourceDisconnected, lambda signal: reasons.append(signal.reason))
+        await stream.when("message.text")
+        network.stop("GET", 503, wait=7.0)
+        with pytest.raises(IncompleteStream, match="Could not connect"):
+            await stream.result()
+    assert [reason.endswith(": Could not connect") for reason in reasons[-3:]] == [True] * 3
+    assert asked.count(7.0) >= 3
