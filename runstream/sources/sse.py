@@ -46,7 +46,7 @@ _NOT_PROCESSED: Final = frozenset({401, 408, 425, 429})
 # The event ids that an HTTP header can contain (RFC 9110, section 5.5).
 _HEADER_VALUE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
 POST_UNKNOWN: Final = "the POST may have been carried out"
-POST_ONCE: Final = f"{POST_UNKNOWN} and is not sent again"
+POST_ONCE: Final = "the POST may have been carried out and is not sent again"
 _SENT_ONCE: Final = f"{POST_ONCE} (resume= says how to go on)"
 
 
