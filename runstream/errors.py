@@ -97,6 +97,7 @@ class RequestFailed(RunstreamError):
         status: The HTTP status, ``None`` if there was no response.
         reached: True if the server may have processed the request.
         server_message: The server's words about it, "" if there are none.
+        retry_after: The wait that the server asked for before another request (seconds), if any.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class RequestFailed(RunstreamError):
         message: str = "",
         reached: bool = False,
         server_message: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{reason}: {message}" if message else reason)
         self.reason = reason
@@ -114,6 +116,7 @@ class RequestFailed(RunstreamError):
         self.status = status
         self.reached = reached
         self.server_message = server_message
+        self.retry_after = retry_after
 
 
 class RecordingError(RunstreamError):

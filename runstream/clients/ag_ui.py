@@ -99,7 +99,9 @@ class AgUiClient(BaseClient):
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         raise UnsupportedRequest(_NO_REQUEST)
 
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         raise UnsupportedRequest(_NO_REQUEST)
 
     def _repair(self) -> None:

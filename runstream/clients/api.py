@@ -60,19 +60,20 @@ class Api:
         self._options = options
         self._client: HttpClient | None = None
 
-    async def get(self, *path: str, missing: str = "object", **query: Any) -> bytes:
+    async def get(self, *path: str, missing: str = "object", retry: bool = True, **query: Any) -> bytes:
         """The body that answers a GET.
 
         Args:
             path: The segments of the path after the base.
             missing: The name of the object, for the error where the server does not have it (404).
+            retry: False if it is sent once, since the caller retries.
             query: Parameters; those that are ``None`` are left out.
 
         Raises:
             RequestFailed: The server refused the request, or it could not be sent.
         """
         values = {name: str(value) for name, value in query.items() if value is not None}
-        return await self._request("GET", join_url(self.base_url, *path, **values), None, missing)
+        return await self._request("GET", join_url(self.base_url, *path, **values), None, missing, retry)
 
     async def post(self, *path: str, body: Any = None, missing: str = "object") -> bytes:
         """The body that answers a POST.
@@ -92,7 +93,8 @@ class Api:
         if self._client is not None:
             await self._client.close()
 
-    async def _request(self, method: str, url: str, body: Any, missing: str) -> bytes:
+    async def _request(self, method: str, url: str, body: Any, missing: str, retry: bool = True) -> bytes:
+        policy = self._retry if retry else None
         content = None if body is None else msgspec.json.encode(body)
         attempt = 0
         while True:
@@ -103,15 +105,16 @@ class Api:
                     raise RequestFailed(f"the server has no {missing}", status=_NOT_FOUND, reached=True) from None
                 attempt += 1
                 may_repeat = error.retry and (method == "GET" or not error.reached or error.status in _NOT_PROCESSED)
-                if not may_repeat or self._retry is None or self._retry.is_exhausted(attempt):
+                if not may_repeat or policy is None or policy.is_exhausted(attempt):
                     raise RequestFailed(
                         error.reason,
                         status=error.status,
                         server_message=error.server_message,
                         reached=error.reached,
                         message=error.message,
+                        retry_after=error.wait,
                     ) from error.__cause__
-                wait = self._retry.delay(attempt, asked=error.wait)
+                wait = policy.delay(attempt, asked=error.wait)
             await asyncio.sleep(wait)
 
     async def _send(self, method: str, url: str, content: bytes | None) -> bytes:

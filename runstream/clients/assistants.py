@@ -20,7 +20,8 @@ from runstream.errors import RequestFailed
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Source
 from runstream.sources.poll import PollSource
-from runstream.sources.sse import SseSource
+from runstream.sources.reconnect import Reconnect
+from runstream.sources.sse import POST_ONCE, POST_UNKNOWN, SseSource
 from runstream.sources.urls import join_url
 
 __all__ = ["AssistantsClient"]
@@ -85,20 +86,24 @@ class AssistantsClient(BaseClient):
             state = session.open_state()
             return None if state is None else self._follow(state.run_id, state, {})
 
-        return RecoveringSource(lambda: self._post(path, body), poll, reconnect=self._reconnect, name="run")
+        return RecoveringSource(
+            lambda policy: self._post(path, body, policy), poll, reconnect=self._reconnect, name="run"
+        )
 
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         path = self._path(state.run_id, state, {})
         asked = {call.id for call, _ in answers}
+        keys = [call.key for call, _ in answers]
 
         async def waits() -> bool:
             run = self._read(state.run_id, [await self._api.get(*path, missing="such run")])
             return run.requires_action and {call.id for call in run.pending_tool_calls} == asked
 
         return RecoveringSource(
-            lambda: self._post((*path, "submit_tool_outputs"), _submission(answers)),
+            lambda policy: self._post((*path, "submit_tool_outputs"), _submission(answers), policy, POST_UNKNOWN),
             lambda: self._follow(state.run_id, state, {}),
             waits=waits,
+            awaits=lambda: session.is_latest(keys),
             reconnect=self._reconnect,
             name=f"submit {state.run_id}",
         )
@@ -106,7 +111,7 @@ class AssistantsClient(BaseClient):
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         self._path(run_id, state, place)  # an unknown place is reported now
         return PollSource(
-            partial(self._fetch, run_id, state, place),
+            partial(self._fetch, run_id, state, place, retry=False),  # the source retries
             interval=self._poll_interval,
             max_interval=max(self._poll_interval, 10.0),
             stop_on_action=True,
@@ -114,11 +119,13 @@ class AssistantsClient(BaseClient):
             name=f"poll {run_id}",
         )
 
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         path = self._path(run_id, state, place)
-        run = await self._api.get(*path, missing="such run")
-        steps = await self._pages(*path, "steps")
-        messages = await self._pages(*path[:2], "messages", run_id=run_id)
+        run = await self._api.get(*path, missing="such run", retry=retry)
+        steps = await self._pages(*path, "steps", retry=retry)
+        messages = await self._pages(*path[:2], "messages", retry=retry, run_id=run_id)
         return [run, *steps, *messages]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
@@ -132,24 +139,30 @@ class AssistantsClient(BaseClient):
             raise LookupError(f"the thread of run {run_id} is not known here; pass thread_id=")
         return ("threads", thread_id, "runs", run_id)
 
-    def _post(self, path: Sequence[str], body: Mapping[str, Any]) -> SseSource:
-        return SseSource(
+    def _post(
+        self, path: Sequence[str], body: Mapping[str, Any], policy: Reconnect | None, sent_once: str = POST_ONCE
+    ) -> SseSource:
+        source = SseSource(
             join_url(self._api.base_url, *path),
             method="POST",
             json={**body, "stream": True},
             headers=self._api.headers,
             auth=self._api.auth,
-            reconnect=self._reconnect,
+            reconnect=policy,
             **self._http,
         )
+        source._sent_once = sent_once
+        return source
 
-    async def _pages(self, *path: str, **query: Any) -> list[bytes]:
+    async def _pages(self, *path: str, retry: bool, **query: Any) -> list[bytes]:
         """The objects of a list, the oldest first; none if the server has no such list."""
         found: list[bytes] = []
         after: str | None = None
         for _ in range(_MAX_PAGES):
             try:
-                page = read_json(await self._api.get(*path, **query, limit=_PAGE, order="asc", after=after))
+                page = read_json(
+                    await self._api.get(*path, retry=retry, **query, limit=_PAGE, order="asc", after=after)
+                )
             except RequestFailed as error:
                 if error.status != 404:
                     raise

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -58,7 +59,8 @@ class BaseClient(ProtocolRequests):
         async with client.run(model="small", input="How is the weather in Oslo?") as stream:
             run = await stream.result()
 
-    A client may be used for any number of runs, at the same time too. Request bodies are the protocol's own.
+    A client may be used for any number of runs, at the same time too. Leaving its context closes its connections, as
+    :meth:`aclose` does. Request bodies are the protocol's own.
 
     Args:
         base_url: The URL before the protocol's paths; a query in it is part of each request.
@@ -81,7 +83,8 @@ class BaseClient(ProtocolRequests):
     Raises:
         ImportError: The extra ``http`` is not installed, and no ``client`` was passed.
         TypeError: An unknown option, a tool that can't be one, or a value of another type.
-        ValueError: A value outside its range, or two tools with one name.
+        ValueError: A value outside its range, two tools with one name, or a URL that is none of ``http://`` or
+            ``https://``.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class BaseClient(ProtocolRequests):
         if api_key is not None and not isinstance(api_key, str | Mapping) and not callable(api_key):
             kind = type(api_key).__name__
             raise TypeError(f"api_key is a token, headers, or a function that returns them, not {kind}")
+        _check_url(type(self).__name__, base_url)
         _check_functions(approve=approve, on_tool_error=on_tool_error, on_unanswered=on_unanswered)
         stream: dict[str, Any] = {**options}
         self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
@@ -142,7 +146,10 @@ class BaseClient(ProtocolRequests):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Cancel the tools that are running, and close the connections of requests. It closes no stream."""
+        """Cancel the tools that are running, and close the connections of requests. It closes no stream.
+
+        The client can be used afterwards: a request opens its connection, and is to be followed by another close.
+        """
         self._runner.close()
         await self._api.close()
 
@@ -213,6 +220,10 @@ class BaseClient(ProtocolRequests):
             UnsupportedRequest: The protocol has no way to do it.
         """
         state = self._sessions.state(run_id)
+        if state is not None and state.is_terminal:
+            before = "" if self._store is None else '; store.get("", run_id).ended says it before'
+            ended = f"run {run_id} has ended ({state.status.value})"
+            raise ValueError(f"{ended}, so there is nothing to follow: fetch() returns it{before}")
 
         def follow(session: Session) -> Source:
             session.restored = session.asks_first = True
@@ -278,7 +289,8 @@ class BaseClient(ProtocolRequests):
         return run
 
     def answer(self, run_id: str, answers: Mapping[str, Any]) -> RunStream:
-        """Answer calls of a run that waits. All answers are submitted as soon as none is missing.
+        """Answer calls of a run that waits. All answers are submitted as soon as none is missing; until then those that
+        are known are kept, and a later call may bring the rest.
 
         Args:
             run_id: The id of the run.
@@ -291,8 +303,13 @@ class BaseClient(ProtocolRequests):
         Raises:
             LookupError: The run does not wait here, or not for such a call.
             AnswerNotValid: An answer does not fit the schema of its interrupt; nothing was noted or sent.
-            TypeError: An output can't be encoded.
+            TypeError: An output can't be encoded, or ``answers`` is no mapping.
         """
+        if not isinstance(answers, Mapping):
+            kind = type(answers).__name__
+            raise TypeError(
+                f"answers is a mapping of the ids of calls to their answers, {{call.id: output}}, not {kind}"
+            )
         session = self._sessions.find(run_id)
         if session is None:
             return self._answer_ended(run_id, answers)
@@ -350,7 +367,8 @@ class BaseClient(ProtocolRequests):
             run_id: The id of the run.
 
         Returns:
-            The answers by the keys of the calls; those of other runs of the same stream may be among them.
+            The answers by the keys of the calls; those of other runs of the same stream may be among them. Empty for
+            a run of another process, and for one that ended before the last 1,000 runs of this client.
         """
         return self._sessions.submitted(run_id)
 
@@ -478,6 +496,27 @@ class BaseClient(ProtocolRequests):
             return session.take_answers(run)
 
         return self._open(submit, ended.tools, ended.approve, None, state)
+
+
+def _check_url(client: str, url: object) -> None:
+    """Check that the URL of a client is an HTTP URL. No message has the URL: it may contain credentials.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It has another scheme, or no host.
+    """
+    takes = f"{client} takes an http:// or https:// URL"
+    if not isinstance(url, str):
+        raise TypeError(f"{takes}, not {type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:  # the message of the standard library may contain the credentials
+        raise ValueError(f"{takes}, and this is none") from None
+    if parts.scheme in ("ws", "wss"):
+        raise ValueError(f'{takes}; for a WebSocket: ResponsesClient("http{parts.scheme[2:]}://…", websocket=True)')
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(f"{takes}, and this is none" + ("" if "://" in url else ': "://" is missing'))
 
 
 def _check_functions(**functions: object) -> None:

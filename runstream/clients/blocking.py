@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from runstream.clients.answers import ApproveFunction
+from runstream.clients.answers import ApproveFunction, CallAnswer
 from runstream.clients.base import BaseClient
 from runstream.clients.tools import ToolLike
 from runstream.model.run import Run
@@ -145,6 +145,17 @@ class BlockingClient:
             RuntimeError: See :meth:`run`.
         """
         return self._stream(lambda: self.client.answer(run_id, answers))
+
+    def submitted(self, run_id: str) -> Mapping[str, CallAnswer]:
+        """The answers that were submitted for a run: :meth:`BaseClient.submitted`.
+
+        Args:
+            run_id: The id of the run.
+
+        Returns:
+            The answers by the keys of the calls.
+        """
+        return self.client.submitted(run_id)
 
     def approve(self, run_id: str, *call_ids: str, value: Any = None) -> BlockingStream:
         """Approve calls of a run that waits, or answer its interrupts: :meth:`BaseClient.approve`.

@@ -18,6 +18,8 @@ from runstream.errors import RequestFailed, SourceFailed
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
 from runstream.sources.langgraph import LangGraphSource
+from runstream.sources.reconnect import Reconnect
+from runstream.sources.sse import POST_UNKNOWN
 
 __all__ = ["LangGraphClient"]
 
@@ -67,20 +69,23 @@ class LangGraphClient(BaseClient):
         if thread_id is not None:
             return self._source(thread_id, json=body)  # of a lost request it is unknown which run of the thread it made
         return NewThread(
-            self._api, lambda made: self._recovering(made, lambda: self._source(made, json=body), (), name="run")
+            self._api,
+            lambda made: self._recovering(
+                made, lambda policy: self._source(made, reconnect=policy, json=body), (), name="run"
+            ),
         )
 
     def _submit(self, state: RunState, answers: Sequence[tuple[AwaitedCall, CallAnswer]], session: Session) -> Source:
         assistant = session.request.get("assistant_id") or state.run.assistant_id
-        first = self._source(state.run.thread_id, json={**session.request, "assistant_id": assistant})
+        thread_id, body = state.run.thread_id, {**session.request, "assistant_id": assistant}
         values = {call.id: self._interrupt_value(answer) for call, answer in answers}
-        thread_id = state.run.thread_id
         if thread_id is None:
-            return first.answer(values)
+            return self._source(None, json=body).answer(values)
         return self._recovering(
             thread_id,
-            lambda: first.answer(values),
+            lambda policy: _answer_again(self._source(thread_id, reconnect=policy, json=body).answer(values)),
             state.pieces,
+            awaits=lambda: session.is_latest([call.key for call, _ in answers]),
             asks_first=session.asks_first,
             name=f"answer {state.run_id}",
         )
@@ -108,10 +113,12 @@ class LangGraphClient(BaseClient):
         ids = [_text_of(run, "run_id") for run in runs] if isinstance(runs, list) else []
         return runs[: ids.index(run_id)] if run_id in ids else []
 
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         thread_id, latest = self._place(run_id, state, place)
-        run = await self._api.get("threads", thread_id, "runs", latest, missing=f"run {run_id}")
-        return [run, await self._api.get("threads", thread_id, "state", missing=f"run {run_id}")]
+        run = await self._api.get("threads", thread_id, "runs", latest, missing=f"run {run_id}", retry=retry)
+        return [run, await self._api.get("threads", thread_id, "state", missing=f"run {run_id}", retry=retry)]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         thread_id, latest = self._place(run_id, state, place)
@@ -131,9 +138,10 @@ class LangGraphClient(BaseClient):
     def _recovering(
         self,
         thread_id: str,
-        request: Callable[[], Source],
+        request: Callable[[Reconnect | None], Source],
         known: Sequence[str],
         *,
+        awaits: Callable[[], bool] | None = None,
         asks_first: bool = False,
         name: str,
     ) -> Source:
@@ -141,8 +149,9 @@ class LangGraphClient(BaseClient):
 
         Args:
             thread_id: The thread.
-            request: Makes the source that sends the request.
+            request: Makes the source that sends the request, with the attempts that are left.
             known: The runs of the thread that are known; the request makes another one.
+            awaits: See :class:`RecoveringSource`.
             asks_first: True if another process may have sent the request.
             name: The source's name.
         """
@@ -157,7 +166,15 @@ class LangGraphClient(BaseClient):
         def join() -> Source | None:
             return self._source(thread_id, run_id=made[0], last_event_id=_FIRST) if made else None
 
-        return RecoveringSource(request, join, waits=waits, asks_first=asks_first, reconnect=self._reconnect, name=name)
+        return RecoveringSource(
+            request,
+            join,
+            waits=waits,
+            awaits=awaits,
+            asks_first=asks_first,
+            reconnect=self._reconnect,
+            name=name,
+        )
 
     def _source(self, thread_id: str | None, **options: Any) -> LangGraphSource:
         return LangGraphSource(
@@ -165,9 +182,7 @@ class LangGraphClient(BaseClient):
             thread_id=thread_id,
             headers=self._api.headers,
             auth=self._api.auth,
-            reconnect=self._reconnect,
-            **options,
-            **self._http,
+            **{"reconnect": self._reconnect, **self._http, **options},
         )
 
 
@@ -240,6 +255,12 @@ class NewThread:
         if not isinstance(thread_id, str):
             raise SourceFailed("the answer to POST /threads is no thread: the base URL is what stands before /threads")
         await self._make_source(thread_id).run(receiver)
+
+
+def _answer_again(source: LangGraphSource) -> LangGraphSource:
+    """A source that sends answers: whether they are sent again is decided by the client."""
+    source._sent_once = POST_UNKNOWN
+    return source
 
 
 def _text_of(value: Any, name: str) -> str | None:

@@ -62,8 +62,16 @@ class ProtocolRequests(ABC):
         """
 
     @abstractmethod
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         """The objects of a run as they are on the server: JSON of the run, then of its parts.
+
+        Args:
+            run_id: The id of the run.
+            state: Its state, if it is known here.
+            place: Where it is, as the application said.
+            retry: False if each request is sent once, since the caller retries.
 
         Raises:
             RequestFailed: The server refused the request, or has no such run.
@@ -94,6 +102,6 @@ class ProtocolRequests(ABC):
         """``fetch_run`` of the streams; ``None`` if the protocol has no way to fetch a run."""
 
         async def fetch_run(state: RunState) -> list[bytes]:
-            return await self._fetch(state.run_id, state, {})
+            return await self._fetch(state.run_id, state, {}, retry=False)  # the stream retries
 
         return fetch_run

@@ -18,7 +18,9 @@ from runstream.dialects.responses_run import RESPONSE_ID
 from runstream.model.raw import RawEvent, RawItem
 from runstream.model.signal_base import AwaitedCall
 from runstream.sources.base import Receiver, Source
+from runstream.sources.reconnect import Reconnect
 from runstream.sources.responses import ResponsesSource
+from runstream.sources.sse import POST_UNKNOWN
 
 if TYPE_CHECKING:
     from runstream.sources.responses_websocket import ResponsesWebSocket
@@ -104,8 +106,9 @@ class ResponsesClient(BaseClient):
         self._poll_interval = poll_interval
         self._socket = None if websocket is True else websocket or None
         self._owned: ResponsesWebSocket | None = None
+        self._lanes = lanes
         if websocket is True:
-            self._socket = self._owned = self._make_socket(lanes)
+            self._socket = self._owned = self._make_socket()
         elif lanes != 1:
             raise ValueError("lanes are those of a WebSocket of this client: pass websocket=True")
 
@@ -114,15 +117,17 @@ class ResponsesClient(BaseClient):
         responses that are in progress on it are interrupted."""
         await super().aclose()
         if self._owned is not None:
-            await self._owned.close()
+            closed = self._owned
+            self._socket = self._owned = self._make_socket()  # for later runs: it is opened by the first request
+            await closed.close()
 
-    def _make_socket(self, lanes: int) -> ResponsesWebSocket:
+    def _make_socket(self) -> ResponsesWebSocket:
         from runstream.sources.responses_websocket import ResponsesWebSocket  # only here: it loads a library
 
         options = {name: value for name, value in self._http.items() if name in _SOCKET_OPTIONS}
         return ResponsesWebSocket(
             self._api.base_url,
-            lanes=lanes,
+            lanes=self._lanes,
             headers=self._api.headers,
             auth=self._api.auth,
             reconnect=self._reconnect,
@@ -136,10 +141,12 @@ class ResponsesClient(BaseClient):
 
         def poll() -> Source | None:
             state = session.open_state()
-            return None if state is None else self._join(_response_id(state.run_id, state), state.run_id)
+            if state is None or not self._uses_socket(session.request):
+                return None  # the source of an HTTP request has followed its response as far as it can
+            return self._join(_response_id(state.run_id, state), state.run_id)
 
         return RecoveringSource(
-            lambda: self._post(session.request, session), poll, reconnect=self._reconnect, name="run"
+            lambda policy: self._post(session.request, session, policy), poll, reconnect=self._reconnect, name="run"
         )
 
     def _further_request(self, fields: Mapping[str, Any], session: Session) -> dict[str, Any]:
@@ -155,28 +162,32 @@ class ResponsesClient(BaseClient):
             session.history += items
         response_id = _response_id(state.run_id, state)
 
-        async def waits() -> bool:
-            return True  # the API has no way to know it
+        async def waits() -> None:
+            return None  # the API has no way to know it
 
-        def post() -> Source:
+        def post(policy: Reconnect | None) -> Source:
             request = {name: value for name, value in session.request.items() if name != "previous_response_id"}
             if self._sends_history(request):
-                return self._post({**request, "input": session.history}, session)
-            return self._post({**request, "previous_response_id": response_id, "input": items}, session)
+                return self._post({**request, "input": session.history}, session, policy)
+            return self._post({**request, "previous_response_id": response_id, "input": items}, session, policy)
 
         def poll() -> Source | None:
             latest = session.stream.latest[state.run_id]
             followed = _response_id(state.run_id, latest)
-            return self._join(followed, state.run_id) if followed != response_id else None
+            if followed == response_id or not self._uses_socket(session.request):
+                return None
+            return self._join(followed, state.run_id)
 
         return RecoveringSource(post, poll, waits=waits, reconnect=self._reconnect, name=f"answer {state.run_id}")
 
     def _follow(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> Source:
         return self._join(_response_id(run_id, state), run_id)
 
-    async def _fetch(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes]:
+    async def _fetch(
+        self, run_id: str, state: RunState | None, place: Mapping[str, Any], *, retry: bool = True
+    ) -> list[bytes]:
         response_id = _response_id(run_id, state)
-        return [await self._api.get("responses", response_id, missing=f"response {response_id}")]
+        return [await self._api.get("responses", response_id, missing=f"response {response_id}", retry=retry)]
 
     async def _cancel(self, run_id: str, state: RunState | None, place: Mapping[str, Any]) -> list[bytes] | None:
         response_id = _response_id(run_id, state)
@@ -204,13 +215,19 @@ class ResponsesClient(BaseClient):
             **self._http,
         }
 
-    def _post(self, body: Mapping[str, Any], session: Session) -> Source:
+    def _post(self, body: Mapping[str, Any], session: Session, policy: Reconnect | None) -> Source:
         source: Source
-        if self._socket is not None and not body.get("background"):
+        if self._socket is not None and self._uses_socket(body):
             source = self._socket.response(body)
         else:
-            source = ResponsesSource(self._api.base_url, body, **self._source_options())
+            made = ResponsesSource(self._api.base_url, body, **{**self._source_options(), "reconnect": policy})
+            if session.submitted:
+                made._sent_once = POST_UNKNOWN  # answers: whether they are sent again is decided here
+            source = made
         return HistorySource(source, session.history) if self._sends_history(body) else source
+
+    def _uses_socket(self, body: Mapping[str, Any]) -> bool:
+        return self._socket is not None and not body.get("background")
 
     def _sends_history(self, body: Mapping[str, Any]) -> bool:
         return self._history or body.get("store") is False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from runstream.clients.session import Session
 from runstream.clients.sessions import Sessions
@@ -39,6 +41,12 @@ TIME_PASSED: Final = f"{CANCELLED}: its time limit has passed"
 _NOT_PROCESSED: Final = frozenset({408, 425, 429})
 """The HTTP statuses of a request that was not processed, and may be sent again."""
 
+_REFUSED_IN_STATUS: Final = frozenset({400, 409})
+"""The HTTP statuses of answers that a server does not accept in the present status of the run."""
+_MAX_REFUSALS: Final = 3
+"""How many times answers are sent again that were refused so, although the server reports that the run waits for them:
+the part of a server that accepts answers may be behind the part that streams."""
+
 _GOES_ON: Final = (RunStatusChanged, *RUN_ENDS)
 
 
@@ -46,8 +54,9 @@ def _goes_on(signal: Any) -> bool:
     return not isinstance(signal, RunStatusChanged) or signal.after is not RunStatus.REQUIRES_ACTION
 
 
-Waits: TypeAlias = Callable[[], Awaitable[bool]]
-"""Asks the server whether the run waits still for what the request sends. Raises :class:`RequestFailed`."""
+Waits: TypeAlias = Callable[[], Awaitable[bool | None]]
+"""Asks the server whether the run waits still for what the request sends; ``None`` if the protocol can't say. Raises
+:class:`RequestFailed`."""
 
 
 class RecoveringSource:
@@ -56,22 +65,28 @@ class RecoveringSource:
     A request that sends answers is sent again if the server reports that the run waits for them still. A request that
     starts a run is not, unless the server says that it was not processed: a second run would begin.
 
+    Attempts are counted over the request and its repetitions: what the source of the request has tried again by itself
+    is part of the number.
+
     Args:
-        request: Makes the source that sends the request and reads its stream.
+        request: Makes the source that sends the request and reads its stream, with the attempts that are left.
         poll: Makes the source that polls the run; returns ``None`` if the run is not known.
         waits: See :data:`Waits`; ``None`` for a request that starts a run.
+        awaits: Returns True if the run has not ended and no later request of it was seen; ``None`` for a request that
+            starts a run.
         asks_first: True to ask by ``waits`` before the answers are sent: another process may have sent them, and a
             server that does not refuse them would take them twice.
-        reconnect: When the answers are sent again; ``None``: never.
+        reconnect: When the request is sent again; ``None``: never.
         name: The source's name.
     """
 
     def __init__(
         self,
-        request: Callable[[], Source],
+        request: Callable[[Reconnect | None], Source],
         poll: Callable[[], Source | None],
         *,
         waits: Waits | None = None,
+        awaits: Callable[[], bool] | None = None,
         asks_first: bool = False,
         reconnect: Reconnect | None,
         name: str,
@@ -80,6 +95,8 @@ class RecoveringSource:
         self._request = request
         self._poll = poll
         self._waits = waits
+        self._awaits = awaits
+        self._refusals = 0
         self._asks_first = asks_first
         self._reconnect = reconnect
 
@@ -97,36 +114,61 @@ class RecoveringSource:
             await found.run(receiver)
             return
         while True:
-            failure: SourceFailed | None = None
-            source = self._request()
-            try:
-                await source.run(receiver)
-            except SourceFailed as error:
-                failure = error
-            if failure is None and not receiver.live:
-                # Over a WebSocket a refusal is a message, and no failure of the source.
-                refused = getattr(source, "refused", None)
-                if refused is None or not (refused in _NOT_PROCESSED or (refused >= 500 and self._waits is not None)):
+            was_live, known = receiver.live, receiver.progress
+            failure, retries = await self._send(receiver, attempt)
+            is_live = receiver.live and (not was_live or receiver.progress > known)
+            if failure is None and not is_live:
+                return
+            is_processed = failure is None or is_live
+            attempt += 0 if is_processed else retries + 1
+            if failure is None or is_processed or not await self._is_sent_again(failure, attempt):
+                followed = self._poll()
+                if followed is None:
+                    if failure is not None:
+                        raise failure
                     return
-                failure = SourceFailed(f"the server refused the request (status {refused})", status=refused)
-            if not receiver.live and failure is not None:
-                attempt += 1
-                if await self._is_sent_again(failure, attempt):
-                    receiver.disconnected(failure.reason, attempt, failure.server_message)
-                    await self._pause(attempt)
-                    continue
-            followed = self._poll()
-            if followed is not None:
                 await followed.run(receiver)
-            elif failure is not None:
-                raise failure
-            return
+                if failure is None or is_processed or self._awaits is None or not self._awaits():
+                    return
+                # The server showed the run as one that goes on. Where it waits for the same answers now, that was late.
+                if not await self._is_sent_again(failure, attempt):
+                    return
+            receiver.disconnected(failure.reason, attempt, failure.server_message)
+            await self._pause(attempt)
+
+    async def _send(self, receiver: Receiver, attempt: int) -> tuple[SourceFailed | None, int]:
+        """Send the request, and read its stream.
+
+        Args:
+            receiver: Receives the stream.
+            attempt: The number of attempts before.
+
+        Returns:
+            The failure if there was one, and how many times the source has tried again by itself.
+        """
+        source, counted = self._request(self._rest(attempt)), CountingReceiver(receiver, attempt)
+        try:
+            await source.run(cast(Receiver, counted))
+        except SourceFailed as error:
+            return error, max(counted.retries, error.attempts - 1)
+        # Over a WebSocket a refusal is a message, and no failure of the source.
+        refused = getattr(source, "refused", None)
+        if refused in _NOT_PROCESSED or (refused is not None and refused >= 500 and self._waits is not None):
+            return SourceFailed(f"the server refused the request (status {refused})", status=refused), 0
+        return None, 0
+
+    def _rest(self, attempt: int) -> Reconnect | None:
+        """The policy with the attempts that are left."""
+        policy = self._reconnect
+        if policy is None or policy.max_attempts is None:
+            return policy
+        return replace(policy, max_attempts=max(policy.max_attempts - attempt, 0))
 
     async def _find_answered(self) -> Source | None:
         """The source that reads what follows answers which another process has sent; ``None`` if the run waits."""
         assert self._waits is not None
         try:
-            return None if await self._waits() else self._poll()
+            return self._poll() if await self._waits() is False else None
         except RequestFailed:
             return None  # the request itself shows what is wrong
 
@@ -136,22 +178,57 @@ class RecoveringSource:
         Raises:
             SourceFailed: The answers can't be sent, or it is unknown whether they were.
         """
-        if self._waits is None and failure.status not in _NOT_PROCESSED:
+        status = failure.status
+        is_last = self._reconnect is None or self._reconnect.is_exhausted(attempt)
+        if is_last and status in _NOT_PROCESSED:
+            raise failure  # there is nothing to ask
+        if self._waits is None and status not in _NOT_PROCESSED:
             raise failure
         try:
-            waits = self._waits is None or await self._waits()
+            waits = None if self._waits is None else await self._waits()
         except RequestFailed as error:
             raise failure from error
-        if not waits:
+        if waits is False:
             return False
-        refused = failure.status is not None and 400 <= failure.status < 500 and failure.status not in _NOT_PROCESSED
-        if refused or self._reconnect is None or self._reconnect.is_exhausted(attempt):
+        if status is not None and 400 <= status < 500 and status not in _NOT_PROCESSED:
+            self._refusals += 1
+            is_sent_again = waits and self._awaits is not None and status in _REFUSED_IN_STATUS
+            if not is_sent_again or self._refusals > _MAX_REFUSALS:
+                raise failure
+        if is_last:
             raise failure
         return True
 
     async def _pause(self, attempt: int) -> None:
         assert self._reconnect is not None
         await asyncio.sleep(self._reconnect.delay(attempt))
+
+
+class CountingReceiver:
+    """Passes everything on to a receiver, and counts how many times the source has tried again in a row.
+
+    Attributes:
+        retries: The number.
+
+    Args:
+        receiver: The receiver.
+        before: The number of attempts before those of the source: its attempts are reported with them.
+    """
+
+    def __init__(self, receiver: Receiver, before: int) -> None:
+        self.retries = 0
+        self._receiver = receiver
+        self._before = before
+        self.feed = receiver.feed  # not looked up for each item
+        self.feed_all = receiver.feed_all
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._receiver, name)
+
+    def disconnected(self, reason: str, attempt: int, server_message: str = "") -> None:
+        """Note and report an attempt."""
+        self.retries = attempt
+        self._receiver.disconnected(reason, self._before + attempt, server_message)
 
 
 class AnswerAfter:

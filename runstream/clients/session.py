@@ -112,6 +112,7 @@ class Session:
         stream.on(ActionRequired, self.note)
         stream.on(ActionRequired, self._on_action, concurrency=concurrency)
         stream.on(RUN_ENDS, self._end)
+        stream._results.open_calls = self._open_calls
         # Of the Observables it is the one with the fewest items; only its end is of interest.
         stream.rejects.subscribe(on_error=self._end_stream, on_completed=self._end_stream)
 
@@ -346,6 +347,15 @@ class Session:
                 state = self._state(run)
                 return state is not None and state.run.requires_action
         return False
+
+    def is_latest(self, keys: Iterable[str]) -> bool:
+        """True if these calls are those of the last request of a run that has not ended, as far as it was seen here."""
+        waiting = [*self._waiting.values(), *self._resumed.values()]
+        return any({call.key for call in one.signal.calls}.issuperset(keys) for one in waiting)
+
+    def _open_calls(self, run: RunKey) -> list[str]:
+        waiting = self._waiting.get(run)
+        return [] if waiting is None else [call.id for call in waiting.open]
 
     def _state(self, run: RunKey) -> RunState | None:
         return self.stream.latest.get(run if run[0] else run[1])

@@ -86,6 +86,11 @@ class LocalTool:
         kind: Literal["function", "custom"] = "function",
         timeout: float | None = None,
     ) -> None:
+        if isinstance(fn, Mapping):
+            raise TypeError(
+                "a tool is a function, not a dict: what the server itself executes is part of the body, "
+                "run({'tools': [{...}]})"
+            )
         if not callable(fn):
             raise TypeError(f"a tool is a function, not a {type(fn).__name__}")
         self.fn = fn
@@ -120,11 +125,11 @@ class LocalTool:
             raise TypeError(f"tool {self.name}: a custom tool has one parameter, and it is a str")
         self._text = fields[0].name if len(fields) == 1 and hints.get(fields[0].name, str) is str else None
         arguments = _arguments_type(self.name, fields, hints)
-        self._decoder = msgspec.json.Decoder(arguments)
         try:
+            self._decoder = msgspec.json.Decoder(arguments)
             self.parameters = arguments_schema(arguments, fields, described)
         except TypeError as error:
-            raise TypeError(f"tool {self.name}: {error}") from error
+            raise _no_schema(self.name, fields, hints, error) from error
         self.strict_parameters = strict_schema(self.parameters)
         self._nullable = frozenset(
             one.name for one in fields if one.default is not one.empty and not _allows_none(hints.get(one.name, Any))
@@ -297,6 +302,19 @@ def _arguments_type(name: str, fields: Iterable[inspect.Parameter], hints: Mappi
         return msgspec.defstruct(name, [*required, *optional], kw_only=True, forbid_unknown_fields=True)
     except TypeError as error:
         raise TypeError(f"tool {name}: {error}") from error
+
+
+def _no_schema(name: str, fields: Iterable[inspect.Parameter], hints: Mapping[str, Any], error: TypeError) -> TypeError:
+    """The exception for a parameter whose type has no JSON Schema: which one, and what to do."""
+    for one in fields:
+        try:
+            msgspec.json.schema(hints.get(one.name, Any))
+        except TypeError:
+            return TypeError(
+                f"tool {name}: the type of the parameter {one.name} has no JSON Schema: use builtins, a dataclass, a "
+                "TypedDict or a Struct, or pass parameters= (a JSON Schema)"
+            )
+    return TypeError(f"tool {name}: {error}")
 
 
 def _allows_none(hint: Any) -> bool:

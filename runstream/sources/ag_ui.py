@@ -10,7 +10,7 @@ from uuid import uuid4
 from runstream.model.frozen import thaw
 from runstream.sources.credentials import Credentials
 from runstream.sources.reconnect import Reconnect
-from runstream.sources.sse import SseSource
+from runstream.sources.sse import POST_ONCE, SseSource
 from runstream.sources.sse_parser import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class AgUiSource(SseSource):
     """
 
     dialect: ClassVar[str] = "ag-ui"
+    _sent_once = POST_ONCE
     ends_with_response: ClassVar[bool] = True
 
     def __init__(

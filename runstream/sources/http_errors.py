@@ -75,6 +75,7 @@ class ConnectFailed(Exception):
         wait: The wait that the server asks for before the next attempt (seconds).
         reached: True if a server received the request, at least in part; a response proves it.
         server_message: The server's words about it, without credentials; "" if there are none.
+        attempts: How many attempts were made, where they were repeated.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class ConnectFailed(Exception):
         self.retry_if_opened = retry or (status is not None and is_lost(status))
         self.wait = wait
         self.reached = reached or status is not None
+        self.attempts = 1
 
 
 def http_error(

@@ -16,7 +16,7 @@ from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.langgraph_server import LangGraphServer
 from runstream.sources.reconnect import Reconnect
 from runstream.sources.request_items import response_item
-from runstream.sources.sse import SseSession, SseSource
+from runstream.sources.sse import POST_ONCE, SseSession, SseSource
 from runstream.sources.sse_parser import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class LangGraphSource(SseSource):
     """
 
     dialect: ClassVar[str] = "langgraph"
+    _sent_once = POST_ONCE
 
     def __init__(
         self,
@@ -166,6 +167,10 @@ class LangGraphSource(SseSource):
     def session_type(self) -> type[SseSession]:
         """The class of one run of the source."""
         return _RunSession
+
+    @property
+    def _can_resume(self) -> bool:
+        return self.thread_id is not None and self.run_id is not None
 
     def answer(self, answers: Mapping[str, Any] | None = None, **fields: Any) -> LangGraphSource:
         """A source that continues the run, which waits: another run of the thread, with the same assistant and modes.

@@ -106,7 +106,7 @@ class ResponsesSource(SseSource):
 
     dialect: ClassVar[str] = "responses"
     sends_last_id: ClassVar[bool] = False
-    _sent_once: ClassVar[str] = _UNKNOWN
+    _sent_once = _UNKNOWN
 
     def __init__(
         self,
@@ -211,7 +211,7 @@ class ResponsesSource(SseSource):
         known, _, number = place.rpartition("/")
         prefix = f"{info.reason}; " if info.reason else ""
         if id is None:
-            raise ConnectFailed(prefix + _UNKNOWN)
+            raise ConnectFailed(prefix + self._sent_once)
         if not self._stored:
             raise ConnectFailed(prefix + _NOT_STORED)
         after = int(number) if known == id and number.isdecimal() else self._number

@@ -288,6 +288,7 @@ class ResponsesWebSocket:
                 attempt += 1
                 policy = self._reconnect
                 if not (error.retry and error.reached) or policy is None or policy.is_exhausted(attempt):
+                    error.attempts = attempt
                     raise
                 await asyncio.sleep(policy.delay(attempt, asked=error.wait))
         router = LaneRouter(socket, _now(), lambda: self._free(router))
@@ -357,7 +358,11 @@ class SocketResponse:
             router, lane = self._place = await socket._send(self._body, receiver)
         except ConnectFailed as error:
             raise SourceFailed(
-                error.reason, message=error.message, status=error.status, server_message=error.server_message
+                error.reason,
+                message=error.message,
+                attempts=error.attempts,
+                status=error.status,
+                server_message=error.server_message,
             ) from error.__cause__
         try:
             with GraceTimer(receiver, socket._grace) as timer:

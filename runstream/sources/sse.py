@@ -31,7 +31,7 @@ from runstream.sources.sse_parser import MAX_EVENT_BYTES, SSEParser
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
-__all__ = ["SseSession", "SseSource"]
+__all__ = ["POST_ONCE", "POST_UNKNOWN", "SseSession", "SseSource"]
 
 _HEADERS: Final = {
     "Accept": "text/event-stream",
@@ -45,7 +45,9 @@ _HEADERS: Final = {
 _NOT_PROCESSED: Final = frozenset({401, 408, 425, 429})
 # The event ids that an HTTP header can contain (RFC 9110, section 5.5).
 _HEADER_VALUE: Final = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
-_SENT_ONCE: Final = "the POST may have been carried out and is not sent again (resume= says how to go on)"
+POST_UNKNOWN: Final = "the POST may have been carried out"
+POST_ONCE: Final = "the POST may have been carried out and is not sent again"
+_SENT_ONCE: Final = f"{POST_ONCE} (resume= says how to go on)"
 
 
 class SseSource:
@@ -99,7 +101,8 @@ class SseSource:
         TypeError: ``json`` can't be encoded, or ``client`` is no client.
     """
 
-    _sent_once: ClassVar[str] = _SENT_ONCE
+    _sent_once: str = _SENT_ONCE
+    """Why a request that may have been carried out is not sent again, and what to do; part of the reason."""
     ends_with_response: ClassVar[bool] = False
     """True for a protocol whose runs end with the response: its end is the end of the source, also while a run is open.
     """
@@ -221,7 +224,7 @@ class SseSession:
             info = replace(info, last_id=self._last_id or info.last_id)
             resume = await call_hook("resume", source._resume, info)
         if resume is None and self._is_post and self._was_posted:
-            raise ConnectFailed(f"{info.reason}; {_SENT_ONCE}")
+            raise ConnectFailed(f"{info.reason}; {source._sent_once}")
         method, url = (
             (resume.method, resume.url or source._url) if resume is not None else (source._method, source._url)
         )
@@ -287,5 +290,5 @@ class SseSession:
         if once and end.normal and source.ends_with_response:
             return replace(end, complete=True)
         if once:
-            return replace(end, final=True, reason=f"{end.reason}; {_SENT_ONCE}")
+            return replace(end, final=True, reason=f"{end.reason}; {source._sent_once}")
         return end

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from runstream.errors import SourceFailed
+from runstream.errors import RequestFailed, SourceFailed
 from runstream.model.callables import is_coroutine_function
 from runstream.sources.http_errors import ConnectFailed, is_lost, requested_wait
 
@@ -141,6 +141,14 @@ def classify_error(caller: str, error: BaseException) -> ConnectFailed:
         )
     if isinstance(error, SourceFailed):
         return ConnectFailed(error.summary, server_message=error.server_message)
+    if isinstance(error, RequestFailed):  # of a client of this library, in its words
+        return ConnectFailed(
+            f"{caller}: {error.reason}",
+            status=error.status,
+            retry=error.status is None or is_lost(error.status),
+            wait=error.retry_after,
+            server_message=error.server_message,
+        )
     kind = type(error).__name__
     response = getattr(error, "response", None)
     status = _find_status(error) or _find_status(response)

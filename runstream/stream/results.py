@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from runstream.core.selection import PROGRESS, RUN_LEVEL
@@ -39,6 +39,10 @@ class StreamResults:
         expired_reason: Returns by id and scope why a watchdog ended the run, if one did.
         is_tombstoned: Returns by id and scope True if a run was known and evicted.
         failures: The failures of handlers; it receives the errors of servers.
+
+    Attributes:
+        open_calls: Returns the ids of the calls that a run waits for and that are known to have no answer: set by what
+            answers the runs of the stream.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class StreamResults:
         self._end: StreamEnd | None = None
         self._error: Exception | None = None
         self._server_message = ""  # the last one of a `source.error`
+        self.open_calls: Callable[[RunKey], Sequence[str]] = lambda key: ()
 
     @property
     def progress(self) -> bool:
@@ -119,6 +124,7 @@ class StreamResults:
         self._end = end
         end.failures = self._failures
         end.server_message = self._server_message
+        end.open_calls = self.open_calls
         for waiter in self._waiters:
             waiter.end(end)
 

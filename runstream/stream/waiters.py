@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from runstream.core.selection import PROGRESS, RUN_LEVEL, TERMINAL
@@ -20,6 +20,7 @@ __all__ = ["ResultWaiter", "ResultsWaiter", "SignalWaiter", "StreamEnd", "Waiter
 T = TypeVar("T")
 
 _ALL_USED: Final = UnusedInput()
+_MAX_SHOWN: Final = 5  # calls
 
 
 class StreamEnd:
@@ -37,6 +38,7 @@ class StreamEnd:
     Attributes:
         failures: The failures of handlers, and the errors of servers.
         server_message: The last words of a server about an error, if no source failed.
+        open_calls: Returns the ids of the calls that a run waits for and that are known to have no answer.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class StreamEnd:
         self.unused = unused if not states else _ALL_USED
         self.failures = Failures()
         self.server_message = ""
+        self.open_calls: Callable[[RunKey], Sequence[str]] = lambda key: ()
 
     def states_of(self, keys: Iterable[RunKey]) -> tuple[RunState, ...]:
         """The states of these runs, without those that are not known. All calls share one index of the states."""
@@ -80,7 +83,7 @@ class StreamEnd:
         parts += [str(failure) for failure in failures]
         if server_error is not None:
             parts.append(str(server_error))
-        parts.append(problem or "; ".join(_open_reason(state) for state in states))
+        parts.append(problem or "; ".join(self._open_reason(state) for state in states))
         if described := self.unused.describe():
             parts.append(described)
         return IncompleteStream(
@@ -94,11 +97,12 @@ class StreamEnd:
             unknown=self.unused.unknown,
         )
 
-
-def _open_reason(state: RunState) -> str:
-    if state.run.requires_action:
-        return f"{state.run_id} waits for action"
-    return f"{state.run_id} was left {state.status.value}"
+    def _open_reason(self, state: RunState) -> str:
+        if not state.run.requires_action:
+            return f"{state.run_id} was left {state.status.value}"
+        calls = self.open_calls(key_of(state))
+        shown = ", ".join(calls[:_MAX_SHOWN]) + (f" and {more} more" if (more := len(calls) - _MAX_SHOWN) > 0 else "")
+        return f"{state.run_id} waits for action" + (f" (no answer to {shown})" if shown else "")
 
 
 def key_of(state: RunState) -> RunKey:

@@ -167,25 +167,28 @@ class _ScriptedRun:
         return Reply({**self.json, "status": "cancelling"})
 
     async def _stream(self, before: Script, events: Sequence[WireEvent], turn: Turn) -> AsyncIterator[bytes]:
-        after, number = self.script, len(before.events)
-        if turn.pause:
-            self.script = before  # until the end of the stream the server shows the run as it was
-        sent = 0
+        after, number, is_shown = self.script, len(before.events), not turn.pause
+        if not is_shown:
+            self.script = before  # the server shows the run as it was, until the event that ends the turn is sent
+        ends = f"thread.run.{after.run['status']}"
+        last = max((index for index, event in enumerate(events) if event.name == ends), default=len(events))
         try:
-            for event in events:
-                if turn.cut_after is not None and sent >= turn.cut_after:
+            for index, event in enumerate(events):
+                if turn.cut_after is not None and index >= turn.cut_after:
                     raise ConnectionCut
-                if self._cancelled:
+                if self._cancelled and not is_shown:
                     break
+                if index == last and not is_shown:
+                    # Before the event: who has it may answer at once, while the rest of the stream is still sent.
+                    self.script, is_shown = after, True
                 yield event.sse()
-                sent += 1
                 await asyncio.sleep(turn.pause)
             else:
-                if turn.cut_after == sent:
+                if turn.cut_after == len(events):
                     raise ConnectionCut
                 return
         finally:
-            if not self._cancelled:
+            if not self._cancelled and not is_shown:
                 self.script = after
         for event in self.script.events[number:]:  # those of the cancellation
             yield event.sse()

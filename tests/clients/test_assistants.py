@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,8 +19,11 @@ from runstream.model.run import RunStatus
 from runstream.model.signals import ActionRequired, RunInterrupted
 from runstream.sources.reconnect import Reconnect
 from runstream.store.memory import MemoryStore
+from runstream.testing.asgi import HttpRequest, Reply, error_reply
+from runstream.testing.assistants_api import AssistantsApi, _ScriptedRun
 from runstream.testing.server import ScriptedServer, serve_script
 from runstream.testing.turns import ScriptedCall, Turn
+from runstream.testing.wire import WireEvent
 from tests.clients.support import PARALLEL, answered, get_weather, multiply, only_run
 
 QUICK = Reconnect(initial=0.01, maximum=0.02, max_attempts=3)
@@ -134,6 +138,84 @@ async def test_outputs_that_are_refused_for_now_are_sent_again() -> None:
         ):
             assert (await stream.result()).status == RunStatus.COMPLETED
         assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42"]
+
+
+@pytest.mark.parametrize("pause", [0.005, 0.02])
+async def test_a_server_that_pauses_between_events(pause: float) -> None:
+    """The run waits as soon as the server has sent so: the answers are accepted while the stream is not yet closed."""
+    turns = [Turn(calls={"multiply": {"a": 6, "b": 7}}, pause=pause), Turn(text="It is 42.", pause=pause)]
+    async with served(turns) as (client, server):
+        async with client.run(assistant_id="asst_1") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert stream.latest[run.id].text == "It is 42."
+        assert len(server.requests) == 2
+        assert answered(server) == ["42"]
+
+
+def lag(monkeypatch: pytest.MonkeyPatch, requests: int) -> None:
+    """Let a scripted server take a run that waits for one in progress, in a number of requests, as a replica does."""
+    of_run, left = AssistantsApi._of_run, [requests]
+
+    def lagging(self: AssistantsApi, request: HttpRequest, run: Any, part: str | None, body: Any, path: str) -> Any:
+        if not left[0] or part == "steps":
+            return of_run(self, request, run, part, body, path)
+        left[0] -= 1
+        if part is None:
+            return Reply({**run.json, "status": "in_progress", "required_action": None})
+        return error_reply(400, 'Runs in status "in_progress" do not accept tool outputs.')
+
+    monkeypatch.setattr(AssistantsApi, "_of_run", lagging)
+
+
+def leave_out_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scripted servers send no `started_at`: then a snapshot from before the request can't be found to be one."""
+    sse, show = WireEvent.sse, _ScriptedRun.json.fget
+    assert show is not None
+    started = re.compile(rb'"started_at":[0-9]+')
+    monkeypatch.setattr(
+        WireEvent, "sse", lambda *args, **options: started.sub(b'"started_at":null', sse(*args, **options))
+    )
+    monkeypatch.setattr(_ScriptedRun, "json", property(lambda run: {**show(run), "started_at": None}))
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3, 5])
+@pytest.mark.parametrize("timed", [True, False])
+async def test_answers_refused_by_a_server_that_lags(
+    requests: int, timed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are sent again as soon as the server reports that the run waits, and accepted once."""
+    lag(monkeypatch, requests)
+    if not timed:
+        leave_out_times(monkeypatch)
+    async with served([PARALLEL, "It is sunny."]) as (client, server):
+        async with client.run(assistant_id="asst_1") as stream:
+            run = await stream.result()
+        assert run.status == RunStatus.COMPLETED
+        assert stream.latest[run.id].text == "Let me see.It is sunny."
+        assert answered(server) == ["sunny in Oslo", "sunny in Rome", "42"]
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+@pytest.mark.parametrize("lags", [False, True])
+@pytest.mark.parametrize("timed", [True, False])
+async def test_answers_that_stay_refused(status: int, lags: bool, timed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent a few times, where the status may pass; the refusal is the cause of the exception."""
+    if lags:
+        lag(monkeypatch, 2)
+    if not timed:
+        leave_out_times(monkeypatch)
+    turn = Turn(calls={"multiply": {"a": 6, "b": 7}})
+    policy = Reconnect(initial=0.01, maximum=0.02, max_attempts=10)
+    async with served([turn, Turn(refuse=status)], reconnect=policy) as (client, server):
+        async with client.run(assistant_id="asst_1") as stream:
+            with pytest.raises(IncompleteStream, match=f"HTTP {status}.*The request was refused") as caught:
+                await stream.result()
+        assert caught.value.source_failure is not None
+        assert caught.value.source_failure.status == status
+        posts = [request for request in server.requests if request.path.endswith("submit_tool_outputs")]
+        assert len(posts) == (4 if status != 422 else 1 + lags)
+        assert server.outputs == {}
 
 
 async def test_a_call_that_nobody_takes() -> None:

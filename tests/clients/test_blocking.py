@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from runstream.clients.answers import Output
 from runstream.clients.assistants import AssistantsClient
+from runstream.clients.base import BaseClient
 from runstream.clients.blocking import BlockingClient
 from runstream.clients.responses import ResponsesClient
 from runstream.errors import IncompleteStream, RequestFailed
@@ -50,6 +53,25 @@ def test_a_run_and_its_state_on_the_server(url: str) -> None:
         assert client.fetch(run.id).status == RunStatus.COMPLETED
         with pytest.raises(RequestFailed, match="no response"):
             client.fetch("resp_none")
+
+
+def test_it_has_the_methods_of_its_client(url: str) -> None:
+    """All but those that close the client, and the one for a cluster, with the same parameters."""
+
+    def methods_of(kind: type) -> dict[str, list[inspect.Parameter]]:
+        found = inspect.getmembers(kind, inspect.isfunction)
+        return {
+            name: [*inspect.signature(method).parameters.values()] for name, method in found if not name.startswith("_")
+        }
+
+    expected = methods_of(BaseClient)
+    for name in ("aclose", "make_answer"):
+        del expected[name]
+    assert methods_of(BlockingClient) == expected
+    with BlockingClient(ResponsesClient(url, tools=[multiply])) as client:
+        with client.run(model="m", input="Hello") as stream:
+            run = stream.result()
+        assert list(client.submitted(run.id).values()) == [Output("42")]
 
 
 def test_several_runs_share_the_loop(url: str) -> None:

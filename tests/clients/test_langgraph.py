@@ -211,11 +211,11 @@ async def test_a_waiting_run_is_rejoined_and_no_failure_is_logged(
                     await stream.result()
                 run_id = only_run(stream)
 
-        async def fetch_late(self: Any, *place: Any) -> list[bytes]:
+        async def fetch_late(self: Any, *place: Any, **options: Any) -> list[bytes]:
             async with asyncio.timeout(20):
                 while not server.outputs:
                     await asyncio.sleep(0.01)
-            return await fetch(self, *place)
+            return await fetch(self, *place, **options)
 
         monkeypatch.setattr(LangGraphClient, "_fetch", fetch_late)
         with SqliteStore(tmp_path / "runs.db") as store, capture_logs() as logs:

@@ -104,7 +104,7 @@ async def test_answers_that_were_refused_are_submitted_by_the_next_stream(kind: 
         if not request.turn:
             return Turn(calls={"work": {}})
         refused.append(1)
-        return Turn(text="Done.", refuse=400 if len(refused) == 1 else None)
+        return Turn(text="Done.", refuse=403 if len(refused) == 1 else None)
 
     async def work() -> str:
         return "done"
@@ -112,7 +112,7 @@ async def test_answers_that_were_refused_are_submitted_by_the_next_stream(kind: 
     async with serve_script(model) as server, client_of(kind, server, tools=[work]) as client:
         async with client.run(BODIES[kind]) as stream:
             asked = await stream.when(ActionRequired)
-            with pytest.raises(Exception, match="400"):
+            with pytest.raises(Exception, match="403"):
                 await stream.result()
         async with client.rejoin(asked.run_id) as second:
             assert (await second.result(asked.run_id)).status == RunStatus.COMPLETED

@@ -104,6 +104,9 @@ async def test_a_program_runs_as_printed(name: str, capsys: pytest.CaptureFixtur
         arguments = {parameter: values[parameter] for parameter in inspect.signature(main).parameters}
         if inspect.iscoroutinefunction(main):
             await main(**arguments)
+            if name == "rejoin":  # its next start, after the run has ended
+                assert capsys.readouterr().out == printed
+                await main(**arguments)
         else:
             await asyncio.to_thread(main, **arguments)
     assert capsys.readouterr().out == printed

@@ -29,7 +29,7 @@ EXPECTED = {
     "20_client.py": ["  the tool is called for Rome\n", "resp_1 completed, 30 tokens", "run_1 completed, 15 tokens"],
     "21_approve.py": [
         "resp_1 wants read_file {'path': 'notes.txt'}\nby a function: completed",
-        "the stream ended; resp_3 waits for action\nby a person: completed",
+        "the stream ended; resp_3 waits for action (no answer to mcpr_3_1)\nby a person: completed",
         "received [True, False]",
     ],
     "23_first_run.py": ["completed It is sunny in Oslo.\n"],
@@ -43,7 +43,7 @@ EXPECTED = {
         "completed: Let me look. See you on Sunday.\non the server: completed",
     ],
     "26_blocking_client.py": [
-        "run_1 waits for action\ncompleted: 42 euros.\non the server: completed",
+        "run_1 waits for action (no answer to call_step_run_1_1_1)\ncompleted: 42 euros.\non the server: completed",
     ],
     "27_websocket_client.py": [
         "Elm: High water is at nine.\nOak: High water is at ten.\nthe run was cancelled here\nrequests over HTTP: []",

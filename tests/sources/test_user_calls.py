@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runstream.errors import SourceFailed
+from runstream.errors import RequestFailed, SourceFailed
 from runstream.sources.http_errors import ConnectFailed
 from runstream.sources.user_calls import UserCallback, classify_error
 
@@ -195,6 +195,14 @@ def test_what_an_exception_is_worth(error: Exception, status: int | None, retry:
     assert (found.status, found.retry, found.wait) == (status, retry, wait)
     assert "hush" not in found.reason
     assert found.reason.startswith("poll: ")
+
+
+@pytest.mark.parametrize(("status", "retry"), [(None, True), (503, True), (429, True), (404, False)])
+def test_a_request_of_a_client_has_its_own_words(status: int | None, retry: bool) -> None:
+    """They are those of the library; the server's wait is kept."""
+    found = classify_error("poll", RequestFailed("no such run", status=status, server_message="gone", retry_after=3.0))
+    assert (found.reason, found.status, found.retry, found.wait) == ("poll: no such run", status, retry, 3.0)
+    assert found.server_message == "gone"
 
 
 def test_the_application_may_end_it() -> None:

@@ -259,6 +259,35 @@ async def test_outputs_are_accepted_once() -> None:
         assert server.outputs == {call_id: ["x"] for call_id in ids}
 
 
+async def test_a_run_waits_as_soon_as_its_stream_says_so() -> None:
+    """The rest of a slow stream changes nothing: the run is shown as waiting, and takes outputs."""
+    turns = [Turn(calls={"get_time": {}}, pause=0.2), Turn(text="At noon.", pause=0.001)]
+    async with (
+        serve_script(turns) as server,
+        openai.AsyncOpenAI(base_url=server.url, api_key="key") as client,
+    ):
+        runs = client.beta.threads.runs
+        shown: list[str] = []
+        async for event in await client.beta.threads.create_and_run(assistant_id="asst_1", stream=True):
+            if event.event not in ("thread.run.in_progress", "thread.run.requires_action"):
+                continue
+            found = await runs.retrieve(event.data.id, thread_id=event.data.thread_id)
+            shown.append(found.status)
+            if found.required_action is not None:
+                (call,) = found.required_action.submit_tool_outputs.tool_calls
+                second = await runs.submit_tool_outputs(
+                    found.id,
+                    thread_id=found.thread_id,
+                    tool_outputs=[{"tool_call_id": call.id, "output": "noon"}],
+                    stream=True,
+                )
+                names = [event.event async for event in second]
+        assert shown[1:] == ["requires_action"]
+        assert shown[0] != "requires_action"
+        assert names[-1] == "thread.run.completed"
+        assert server.outputs == {call.id: ["noon"]}
+
+
 async def test_azure_runs_an_agent() -> None:
     """Azure's client streams a run and submits its outputs."""
     agents = pytest.importorskip("azure.ai.agents", reason="the extra bench is not installed")
