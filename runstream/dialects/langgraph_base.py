@@ -55,7 +55,7 @@ def latest_run(memory: bytes | None) -> str | None:
         memory: The :meth:`~LangGraphBase.dump` of its dialect.
     """
     try:
-        return _decode_memory(memory).current if memory is not None else None
+        return _codec.decode(memory).current if memory is not None else None
     except msgspec.MsgspecError:
         return None
 
