@@ -9,8 +9,9 @@ import msgspec
 
 from runstream.clients.tools import ToolArgumentsError
 from runstream.errors import RunstreamError
+from runstream.model.surrogates import has_surrogates, replace_surrogates
 
-__all__ = ["FailureKind", "ToolError", "ToolErrorPolicy", "ToolFailed", "encode_output", "failure_output"]
+__all__ = ["FailureKind", "ToolError", "ToolErrorPolicy", "ToolFailed", "encode_output", "failure_output", "json_value"]
 
 FailureKind: TypeAlias = Literal["arguments", "exception", "timeout", "result"]
 """Why a call of a tool has no result: its arguments do not fit, the tool raised, it took too long, or its result can't
@@ -56,7 +57,7 @@ ToolErrorPolicy: TypeAlias = Callable[[ToolFailed], str | None]
 
 
 def encode_output(value: Any) -> str:
-    """The result of a tool as text: a ``str`` as it is, anything else as JSON.
+    """The result of a tool as text: a ``str`` as it is, with U+FFFD for lone surrogates, anything else as JSON.
 
     Args:
         value: Builtins, dataclasses, Structs, attrs and Pydantic models, dates, UUIDs, enums, and containers of these.
@@ -66,13 +67,29 @@ def encode_output(value: Any) -> str:
         ValueError: The same, as with an integer beyond 64 bits or a circle of containers.
     """
     if isinstance(value, str):
-        return value
+        return replace_surrogates(value) if has_surrogates(value) else value
     try:
         return msgspec.json.encode(value, enc_hook=_to_builtins).decode()
     except RecursionError as error:
         raise ValueError("the value is nested too deeply") from error
     except OverflowError as error:
         raise ValueError(str(error)) from error
+
+
+def json_value(value: Any) -> Any:
+    """The answer to a call as JSON builtins; the same values as :func:`encode_output`.
+
+    Raises:
+        TypeError: A value has no form in JSON.
+    """
+    try:
+        found = msgspec.to_builtins(value, enc_hook=_to_builtins)
+        msgspec.json.encode(found)
+    except UnicodeEncodeError:
+        return replace_surrogates(found)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise TypeError(f"The answer has no form in JSON: {error}") from error
+    return found
 
 
 def failure_output(failure: ToolFailed) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline, Output
 from runstream.clients.claims import Claim, Claims
-from runstream.clients.outputs import encode_output
+from runstream.clients.outputs import encode_output, json_value
 from runstream.clients.tool_runner import ToolRunner
 from runstream.clients.tools import LocalTool, ToolContext
 from runstream.clients.tracing import RunTracing, TracedSource, in_call
@@ -209,9 +209,11 @@ class Session:
         found: list[tuple[AwaitedCall, CallAnswer]] = []
         for call_id, value in answers.items():
             call = waiting.find(call_id)
-            answer = value if isinstance(value, Output | Approve | Decline) else _output_of(call, value)
+            answer = _encodable(value if isinstance(value, Output | Approve | Decline) else _output_of(call, value))
             self._check(call, answer)
             found.append((call, answer))
+        if waiting.is_submitted and all(handle.done for handle in self._handles):
+            self.asks_first = waiting.reopen() or self.asks_first  # they were lost or refused
         for call, answer in found:
             waiting.add(call, answer)
 
@@ -315,6 +317,7 @@ class Session:
                 return
             if not isinstance(answer, Output | Approve | Decline):
                 raise ReturnRefused(f"approve returns Approve(), Decline() or None, not a {type(answer).__name__}")
+            answer = _encodable(answer)
             self._check(call, answer)
             waiting.add(call, answer)
 
@@ -377,6 +380,17 @@ class Session:
         if waiting is not None:
             waiting.cancel()
         self._runner.cancel(run)
+
+
+def _encodable(answer: CallAnswer) -> CallAnswer:
+    """An answer whose values are JSON builtins.
+
+    Raises:
+        TypeError: A value has no form in JSON.
+    """
+    if isinstance(answer, Decline):
+        return Decline(json_value(answer.reason))
+    return type(answer)(json_value(answer.value))
 
 
 def _output_of(call: AwaitedCall, value: Any) -> Output:

@@ -69,16 +69,20 @@ class WaitingRun:
     def take(self) -> list[tuple[AwaitedCall, CallAnswer]] | None:
         """All answers, to be submitted now; ``None`` if one is missing, or all were taken before."""
         keys = {call.key for call in self.signal.calls}
-        if self.open or keys <= self._submitted:
+        if self.open or self.is_submitted:
             return None
         self._submitted |= keys
         return [(call, self._answers[call.key]) for call in self.signal.calls]
 
+    @property
+    def is_submitted(self) -> bool:
+        """True if the answers to all its calls were taken."""
+        return {call.key for call in self.signal.calls} <= self._submitted
+
     def reopen(self) -> bool:
         """Let the answers be taken again; True if they were taken before."""
-        keys = {call.key for call in self.signal.calls}
-        was_submitted = keys <= self._submitted
-        self._submitted -= keys
+        was_submitted = self.is_submitted
+        self._submitted -= {call.key for call in self.signal.calls}
         return was_submitted
 
     def find(self, call_id: str) -> AwaitedCall:

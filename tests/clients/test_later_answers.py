@@ -213,3 +213,62 @@ async def test_an_answer_from_elsewhere_asks_the_server_first() -> None:
                 followed.attach(source, continues=asked.run_id)
                 assert (await followed.result()).status == RunStatus.COMPLETED
         assert server.outputs == {"q1": ["Oslo"]}
+
+
+@pytest.mark.parametrize("name", [*KINDS, "langgraph"])
+async def test_answers_are_sent_again_on_an_open_stream(name: str) -> None:
+    """The stream is kept open beyond the refusal; the application answers anew."""
+    kind = KINDS.get(name) or Kind(LangGraphClient, {}, GRAPH, set())
+    make: Any = kind.client
+    by_question = name in ("ag-ui", "langgraph")
+    refusals = [403]
+
+    def model(request: ScriptedRequest) -> Turn:
+        if request.turn == 0:
+            return (
+                Turn(questions=[Question("When?", id="q1")]) if by_question else Turn(calls={"book": {"boat": "Heron"}})
+            )
+        return Turn(refuse=refusals.pop()) if refusals else Turn(text="done")
+
+    async with (
+        serve_script(model) as server,
+        make(url_of(kind.client, server), reconnect=QUICK, **kind.options) as client,
+        client.run(kind.body) as stream,
+    ):
+        with stream.keep_open():
+            asked = await stream.when(ActionRequired)
+            call = asked.calls[0].id
+            client.answer(asked.run_id, {call: "first"})
+            refused = await stream.when("source.error", timeout=10)
+            assert refused.reason
+            while any(not handle.done for handle in client._sessions.find(asked.run_id)._handles):
+                await asyncio.sleep(0.01)
+            assert client.answer(asked.run_id, {call: "second"}) is stream
+            assert (await stream.result()).status == RunStatus.COMPLETED
+        assert [answer for answers in server.outputs.values() for answer in answers] in (["second"], [])
+        assert "second" in str([request.body for request in server.requests if request.method == "POST"][-1])
+
+
+@pytest.mark.parametrize("name", ["ag-ui", "langgraph"])
+async def test_an_answer_that_can_not_be_encoded_is_refused(name: str) -> None:
+    """At once, and nothing is noted: the next answer is sent."""
+    kind = KINDS.get(name) or Kind(LangGraphClient, {}, GRAPH, set())
+    make: Any = kind.client
+
+    def model(request: ScriptedRequest) -> Turn:
+        return Turn(questions=[Question("When?", id="q1")]) if request.turn == 0 else Turn(text="done")
+
+    async with (
+        serve_script(model) as server,
+        make(url_of(kind.client, server), reconnect=QUICK) as client,
+        client.run(kind.body) as stream,
+    ):
+        with stream.keep_open():
+            asked = await stream.when(ActionRequired)
+            call = asked.calls[0].id
+            for value in (object(), Approve(object()), {"at": [object()]}):
+                with pytest.raises(TypeError, match="no form in JSON"):
+                    client.answer(asked.run_id, {call: value})
+            client.answer(asked.run_id, {call: Approve({"at": "ten", "by": "caf\udce9"})})
+            assert (await stream.result()).status == RunStatus.COMPLETED
+        assert "caf\ufffd" in str([request.body for request in server.requests if request.method == "POST"][-1])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 
-from runstream.clients.outputs import FailureKind, ToolError, ToolFailed, encode_output, failure_output
+from runstream.clients.outputs import FailureKind, ToolError, ToolFailed, encode_output, failure_output, json_value
 from runstream.clients.tools import ToolArgumentsError
 
 
@@ -74,3 +75,23 @@ def test_the_default_words(kind: FailureKind, error: Exception, text: str) -> No
     failure = ToolFailed("weather", "run_1/call/call_1", kind, error)
     assert failure_output(failure) == text
     assert "1234" not in str(failure)
+
+
+@pytest.mark.parametrize("value", ["caf\udce9", {"name": "caf\udce9"}, ["a", {"b": "\ud83d"}]])
+def test_text_that_is_no_unicode(value: Any) -> None:
+    """Such as the name of a file: U+FFFD is in its place."""
+    if isinstance(value, str):
+        assert encode_output(value) == "caf\ufffd"
+    assert "\ufffd" in str(json_value(value))
+    msgspec.json.encode(json_value(value))
+
+
+def test_answers_as_builtins() -> None:
+    assert json_value([Level(1.5, date(2026, 3, 1)), Model(), "a"]) == [
+        {"metres": 1.5, "at": "2026-03-01"},
+        {"mode": "json"},
+        "a",
+    ]
+    for value in (object(), {1j}, circle(), [1, object()]):
+        with pytest.raises(TypeError):
+            json_value(value)
