@@ -106,6 +106,8 @@ def call_event(
     created: bool = False,
 ) -> StepEvent:
     """The step of a call. Arguments that are absent keep those that were streamed."""
+    if status != "in_progress" and call.whole:
+        arguments = call.whole
     function = FunctionCall(name=call.name, arguments=arguments, output=output)
     details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.wire_id, function=function),))
     partial = call.is_damaged

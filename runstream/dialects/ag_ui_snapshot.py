@@ -12,7 +12,7 @@ from msgspec import structs
 
 from runstream.dialects.ag_ui_objects import Frame, call_event, message_event, reasoning_event, result_event
 from runstream.dialects.ag_ui_owners import Note
-from runstream.dialects.ag_ui_state import Growing, Piece
+from runstream.dialects.ag_ui_state import Growing, Piece, is_whole_json
 from runstream.dialects.ag_ui_wire import Json, field_of, json_text, objects_of, output_of, text_of
 from runstream.errors import DecodeError
 from runstream.model.events import ActivityEvent, Event
@@ -171,7 +171,15 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     known = "".join(call.arguments)
     if call.answered and call.name is None and not known:
         return []  # a call of an earlier run: this one has its result alone
-    if not arguments.strip() or call.piece != piece.id or call.is_damaged or (call.is_open and known):
+    if not arguments.strip() or call.piece != piece.id:
+        return []
+    if call.is_damaged and not call.is_closed:
+        if not is_whole_json(arguments):
+            return []
+        call.arguments, call.whole, call.is_damaged, call.is_cut = [arguments], arguments, False, False
+        call.repeats = call.is_open  # fragments that follow are a part of it
+        return []  # they replace those that were streamed when the step ends
+    if call.is_open and known:
         return []
     if _equal_json(known, arguments):
         return []

@@ -8,9 +8,20 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
-from runstream.model.events import Target
+from runstream.model.events import Event, StepEvent, Target, TextAppend
 
-__all__ = ["MAX_KEPT", "Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
+__all__ = [
+    "MAX_KEPT",
+    "Finish",
+    "Growing",
+    "Input",
+    "Memory",
+    "Piece",
+    "dump_memory",
+    "is_whole_json",
+    "load_memory",
+    "open_ids",
+]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -35,16 +46,19 @@ class Growing(Struct, eq=False, dict=True):
         size: The length of its text (characters).
         first: The first fragment.
         last: The last fragment.
-        whole: The text that a snapshot of the messages had before the end of a message.
+        whole: The text that a snapshot of the messages had before the end of a message, or the arguments of a call that
+            it had in place of damaged ones.
         whole_at: The length of the streamed text at that place (characters).
         texts: The fragments, up to :data:`MAX_KEPT`; not in the memory of a later decoder.
         name: The name of a call.
         arguments: The fragments of the arguments of a call.
         answered: True once a call has a result.
-        is_damaged: True if input that could not be read may have been of it.
+        is_damaged: True if input that was lost may have been of it.
+        is_cut: True if that was between two fragments of the arguments of a call: what follows is not their rest.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
         needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
+        seen: The fragments of the arguments of a call that have ids, with their ids.
     """
 
     id: str
@@ -66,6 +80,8 @@ class Growing(Struct, eq=False, dict=True):
     repeats: bool = False
     piece: str = ""
     needs_end: bool = False
+    is_cut: bool = False
+    seen: set[str] = field(default_factory=set)
 
     if TYPE_CHECKING:
         texts: ClassVar[list[str]]
@@ -81,6 +97,34 @@ class Growing(Struct, eq=False, dict=True):
         if self.size < MAX_KEPT:
             self.texts.append(fragment)
         self.size += len(fragment)
+
+    def take_arguments(self, fragment: str, id: str | None) -> None:
+        """Note a fragment of the arguments of a call. A repetition is none: the engine drops it later, by its id.
+
+        Args:
+            fragment: The fragment.
+            id: The id of its event.
+        """
+        if id is not None:
+            count = len(self.seen)
+            self.seen.add(f"{id}/{fragment}")
+            if len(self.seen) == count:
+                return
+        self.arguments.append(fragment)
+
+    def note_damage(self, *, behind: int = 0) -> None:
+        """Note that input of it may be lost.
+
+        A loss before the first fragment of the arguments of a call, or behind whole ones, shows in their form: only
+        then is what is left an object or a list. A loss between two fragments does not.
+
+        Args:
+            behind: The number of its fragments that came after the loss.
+        """
+        self.is_damaged = True
+        text = "".join(self.arguments[: len(self.arguments) - behind])
+        if text.strip() and not is_whole_json(text):
+            self.is_cut = True
 
     def replace(self, text: str) -> None:
         """Note a text in place of the one that was streamed."""
@@ -212,6 +256,7 @@ class Piece(Struct, eq=False, dict=True):
         started: The subagents whose start was received.
         is_new: True if its run had nothing of it when it began.
         own: The ids of the messages and steps that an earlier connection has sent of it.
+        is_behind_gap: True from another connection until its first event there.
     """
 
     id: str
@@ -246,6 +291,7 @@ class Piece(Struct, eq=False, dict=True):
     started: set[str] = field(default_factory=set)
     is_new: bool = False
     own: set[str] = field(default_factory=set)
+    is_behind_gap: bool = False
 
     if TYPE_CHECKING:
         # What the runs have, also from other sources; not in the memory of a later decoder.
@@ -301,16 +347,45 @@ class Piece(Struct, eq=False, dict=True):
         for table in (self.messages, self.reasoning, self.calls):
             for found in table.values():
                 if not (found.is_closed or found.answered):
-                    found.is_damaged = True
+                    found.note_damage()
         if name is None or name.endswith(("_START", "_CHUNK", "_CONTENT", "_ARGS")):
             self.has_lost_beginning = True
         grows = any(target == "arguments" for target, _ in self.lanes.values())
         if name == "TOOL_CALL_START" or (name == "TOOL_CALL_CHUNK" and not grows):
             self.has_lost_call = True
 
+    def note_gap(self, event: Event | None) -> None:
+        """Note that events may be lost: calls that have not ended may miss a part of their arguments.
+
+        Args:
+            event: The first event behind the gap, which was decoded; ``None`` if there is none.
+        """
+        for call in self.calls.values():
+            if call.is_closed or call.answered:
+                continue
+            if isinstance(event, StepEvent) and event.created and event.data.id == call.id:
+                # It has begun behind the gap; without its start event, what came before is lost.
+                call.is_damaged = call.is_damaged or not event.name.endswith("START")
+                continue
+            grows = isinstance(event, TextAppend) and event.target == "arguments" and event.object_id == call.id
+            call.note_damage(behind=int(grows))
+        self.has_lost_beginning = True
+
     def unanswered(self) -> list[Growing]:
         """The calls that this piece announced and that have no result, in order."""
         return [call for call in self.calls.values() if not call.answered and call.piece == self.id]
+
+
+def is_whole_json(text: str) -> bool:
+    """True if a text is an object, an array or a text of JSON, which nothing continues."""
+    text = text.rstrip()
+    if not text.endswith(("}", "]", '"')):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 class Memory(Struct, array_like=True):

@@ -78,7 +78,7 @@ def _append(piece: Piece, found: Growing, target: Target, fragment: str, frame: 
     if found.repeats or not fragment or found.is_closed:
         return []
     if target == "arguments":
-        found.arguments.append(fragment)
+        found.take_arguments(fragment, frame.id)
     else:
         found.take(fragment)
     return [TextAppend(found.id, target, 0, fragment, frame.id, piece.run_id, frame.name)]
@@ -162,7 +162,7 @@ def delta_name(value: Json, target: Target) -> str:
 def _read_delta(value: Json, target: Target, found: Growing | None, id: str, note: Note) -> str | None:
     """The fragment of an event: a text; the JSON text of a number, and of the whole arguments of a call; "" for a null.
 
-    ``None`` if there is none that can be read: what is open may miss it then, and a call is not requested.
+    ``None`` if there is none that can be read: see :func:`~runstream.dialects.ag_ui_damage.note_unusable`.
     """
     name = delta_name(value, target)
     if name != "delta":
@@ -175,8 +175,6 @@ def _read_delta(value: Json, target: Target, found: Growing | None, id: str, not
     if is_whole or is_number or (delta is None and name in value):
         note("field_value", id)
         return "" if delta is None else json_text(delta)
-    if found is not None and not found.is_closed and not found.repeats:
-        found.is_damaged = True
     return None
 
 

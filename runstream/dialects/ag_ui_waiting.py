@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.dialects.ag_ui_state import Growing, Piece
+from runstream.dialects.ag_ui_state import Growing, Piece, is_whole_json
 from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, text_of
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.frozen import freeze
@@ -101,22 +101,19 @@ def _action(calls: list[ActionCall], own: list[Growing]) -> CallsAction:
 
 
 def is_whole(call: Growing) -> bool:
-    """True if a call is complete: it was ended, and nothing was unreadable; or it has a name and whole JSON."""
+    """True if a call is complete: it was ended, and nothing is lost; or it has a name and arguments whose form shows
+    that they miss nothing: see :meth:`Growing.note_damage`.
+    """
     if call.is_damaged:
-        return call.name is not None and has_whole_json(call)
+        text = "".join(call.arguments)
+        has_form = text.lstrip().startswith(("{", "[")) and is_whole_json(text)
+        return call.name is not None and not call.is_cut and has_form
     return not call.is_open or not call.arguments or has_whole_json(call)
 
 
 def has_whole_json(call: Growing) -> bool:
     """True if the arguments of a call so far are an object, an array or a text of JSON, which nothing continues."""
-    text = "".join(call.arguments).rstrip()
-    if not text.endswith(("}", "]", '"')):
-        return False
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
+    return is_whole_json("".join(call.arguments))
 
 
 def arguments_of(call: Growing) -> str | None:
@@ -124,6 +121,11 @@ def arguments_of(call: Growing) -> str | None:
     if len(call.arguments) > 1:
         call.arguments[:] = ["".join(call.arguments)]
     return call.arguments[0] if call.arguments else None
+
+
+def _arguments_in_question(call: Growing | None) -> str | None:
+    """The arguments of a call that an interrupt concerns; ``None`` if they may miss something."""
+    return arguments_of(call) if call is not None and is_whole(call) else None
 
 
 def _interrupt(value: Json, piece: Piece) -> ActionCall:
@@ -135,7 +137,7 @@ def _interrupt(value: Json, piece: Piece) -> ActionCall:
         id=id,
         kind="interrupt",
         name=call.name if call is not None else None,
-        arguments=arguments_of(call) if call is not None else None,
+        arguments=_arguments_in_question(call),
         data=freeze({name: field for name, field in value.items() if name != "id"}),
         response_schema=schema if isinstance(schema, dict) else None,
     )
@@ -152,7 +154,7 @@ def _custom_interrupt(value: Any, piece: Piece) -> ActionCall:
         id="",
         kind="interrupt",
         name=call.name if call is not None else None,
-        arguments=arguments_of(call) if call is not None else None,
+        arguments=_arguments_in_question(call),
         data=freeze({"value": value}),
     )
 

@@ -19,6 +19,7 @@ from runstream.model.raw import RawEvent
 
 __all__ = [
     "EVENT_TYPES",
+    "FRAGMENTS",
     "RUN_ID",
     "Fragment",
     "Json",
@@ -59,7 +60,7 @@ EVENT_TYPES: Final = split_words(
 
 # fragments
 
-_FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
+FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
     "TEXT_MESSAGE_CONTENT": ("text", "messageId"),
     "TEXT_MESSAGE_CHUNK": ("text", "messageId"),
     "TOOL_CALL_ARGS": ("arguments", "toolCallId"),
@@ -67,6 +68,7 @@ _FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
     "REASONING_MESSAGE_CONTENT": ("reasoning", "messageId"),
     "REASONING_MESSAGE_CHUNK": ("reasoning", "messageId"),
 }
+"""The text that an event with a fragment continues, and the field with the id of its message or call."""
 
 
 class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
@@ -107,7 +109,7 @@ def _fragment_type(name: str, target: Target, key: str) -> type[Fragment]:
     return cast(type[Fragment], make(title, (Fragment,), attributes, frozen=True, gc=False, tag=name))
 
 
-_FRAGMENT_TYPES: Final = tuple(_fragment_type(name, *found) for name, found in _FRAGMENTS.items())
+_FRAGMENT_TYPES: Final = tuple(_fragment_type(name, *found) for name, found in FRAGMENTS.items())
 globals().update({kind.__name__: kind for kind in _FRAGMENT_TYPES})  # picklable by their module
 
 decode_fragment: Final = msgspec.json.Decoder(Union[_FRAGMENT_TYPES]).decode  # noqa: UP007 - built at run time
