@@ -18,7 +18,7 @@ from runstream.errors import DecodeError
 from runstream.model.events import ActivityEvent, Event
 from runstream.model.jsontext import decode_json
 
-__all__ = ["decode_messages"]
+__all__ = ["decode_messages", "is_equal_json"]
 
 
 def decode_messages(
@@ -144,6 +144,8 @@ def _decode_assistant(
             continue
         given = function.get("arguments")
         arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
+        if call_id in piece.earlier:
+            continue  # not decided: one of two calls under this id
         if (streamed := piece.calls.get(call_id)) is not None:
             events += _compare_call(piece, streamed, arguments, frame, note)
             continue
@@ -181,7 +183,7 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
         return []  # they replace those that were streamed when the step ends
     if call.is_open and known:
         return []
-    if _equal_json(known, arguments):
+    if is_equal_json(known, arguments):
         return []
     if known.strip() or call.is_closed:
         note("snapshot_text", call.wire_id)
@@ -190,7 +192,7 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     return [call_event(piece, call, "in_progress", frame, arguments=arguments)]
 
 
-def _equal_json(one: str, other: str) -> bool:
+def is_equal_json(one: str, other: str) -> bool:
     """True if two texts are equal, or are equal JSON: servers write it in other forms."""
     if one.strip() == other.strip():
         return True

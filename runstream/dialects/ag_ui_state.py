@@ -20,6 +20,7 @@ __all__ = [
     "dump_memory",
     "is_whole_json",
     "load_memory",
+    "next_call",
     "open_ids",
 ]
 
@@ -204,6 +205,7 @@ class Input(Struct):
         has_state: True if it has one.
         answers: The ids of the interrupts and calls that it answers.
         results: The results of calls at the end of its messages: the id of the call and its output.
+        calls: The names and arguments of these calls, by their ids, as far as its messages have them.
         resumes: True if it answers something without an id.
     """
 
@@ -217,6 +219,7 @@ class Input(Struct):
     answers: list[str] = field(default_factory=list)
     results: list[tuple[str, str]] = field(default_factory=list)
     resumes: bool = False
+    calls: dict[str, tuple[str | None, str]] = field(default_factory=dict)
 
 
 class Piece(Struct, eq=False, dict=True):
@@ -257,6 +260,7 @@ class Piece(Struct, eq=False, dict=True):
         is_new: True if its run had nothing of it when it began.
         own: The ids of the messages and steps that an earlier connection has sent of it.
         is_behind_gap: True from another connection until its first event there.
+        earlier: Calls that were answered, under whose ids a call grows that is the same or another one, by these ids.
     """
 
     id: str
@@ -292,6 +296,7 @@ class Piece(Struct, eq=False, dict=True):
     is_new: bool = False
     own: set[str] = field(default_factory=set)
     is_behind_gap: bool = False
+    earlier: dict[str, Growing] = field(default_factory=dict)
 
     if TYPE_CHECKING:
         # What the runs have, also from other sources; not in the memory of a later decoder.
@@ -312,6 +317,13 @@ class Piece(Struct, eq=False, dict=True):
             return other
         is_foreign = self.is_new and id not in self.own and known.has_object(self.run_id, id)
         return other if is_foreign else id
+
+    def latest_call(self, id: str) -> str:
+        """The id of the step of the latest call under an id, which another source has sent."""
+        known, found = self.known_ids, f"call/{id}"
+        while known is not None and known.has_object(self.run_id, following := next_call(found, id)):
+            found = following
+        return found
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -374,6 +386,18 @@ class Piece(Struct, eq=False, dict=True):
     def unanswered(self) -> list[Growing]:
         """The calls that this piece announced and that have no result, in order."""
         return [call for call in self.calls.values() if not call.answered and call.piece == self.id]
+
+
+def next_call(found: str, id: str) -> str:
+    """The id of the step of one more call under an id.
+
+    Args:
+        found: The id of the step of the latest one.
+        id: The id of the calls on the wire.
+    """
+    first = f"call/{id}"
+    number = found.removeprefix(first).removeprefix("~")
+    return f"{first}~{int(number) + 1 if number else 2}"
 
 
 def is_whole_json(text: str) -> bool:

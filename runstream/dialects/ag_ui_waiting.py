@@ -16,7 +16,7 @@ from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, text_of
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.frozen import freeze
 
-__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of"]
+__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of", "pending_ids"]
 
 # Tools of servers that ask the application, with the place of the call in question in their arguments.
 _CONFIRMATIONS: Final = {
@@ -47,7 +47,7 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if kind == "cancelled":
         return None
     unanswered = piece.unanswered()
-    outcome = finish.get("outcome")
+    outcome, pending = finish.get("outcome"), pending_ids(finish)
     interrupts = _interrupts_of(finish) if kind == "interrupt" else []
     offered = set(piece.request.tools) if piece.request is not None else None
     asks = (offered or set()) - set(_CONFIRMATIONS)  # beside an interrupt, these only repeat it
@@ -59,8 +59,6 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if piece.interrupts:
         calls = [_custom_interrupt(value, piece) for value in piece.interrupts]
         return _action(calls, [call for call in unanswered if call.name in asks])
-    named = field_of(outcome, "pendingToolCallIds") if isinstance(outcome, dict) else None
-    pending = [id for id in named if isinstance(id, str)] if isinstance(named, list) else []
     if pending:
         known = [piece.calls.get(id) or Growing(id, id, is_open=False, piece=piece.id) for id in pending]
         return _action([], known)
@@ -76,6 +74,13 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if not asking and not own and (outcome is not None or not _has_lost_request(piece, offered)):
         return None
     return _action([_confirmation(call) for call in asking if is_whole(call)], own)
+
+
+def pending_ids(finish: Json) -> list[str]:
+    """The ids of the calls that a RUN_FINISHED names as pending."""
+    outcome = finish.get("outcome")
+    named = field_of(outcome, "pendingToolCallIds") if isinstance(outcome, dict) else None
+    return [id for id in named if isinstance(id, str)] if isinstance(named, list) else []
 
 
 def _interrupts_of(finish: Json) -> list[Json]:
