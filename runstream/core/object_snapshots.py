@@ -148,9 +148,13 @@ def _correct(current: ObjectState, known: Any, new: Any) -> ObjectState:
     value = getattr(new, name)
     if isinstance(value, ToolCallsDetails):
         full = add_arguments(known, new)
+        if full is known:
+            return current
     else:
         full = known if value == getattr(known, name) else known.replace(**{name: value})
-    return current if full is known else current.change(full, None, partial=False)
+    if full is known and not current.partial:
+        return current
+    return current.change(full, None, partial=False)
 
 
 def _reset_texts(parts: Any) -> Any:

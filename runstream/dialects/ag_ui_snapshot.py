@@ -96,10 +96,15 @@ def _find(known: dict[str, Growing], id: str, text: str, matched: set[str]) -> G
 
 
 def _is_other(found: Growing, text: str, note: Note) -> bool:
-    """True if a text with the id of a streamed one replaces it. One that is a beginning of it takes nothing back."""
-    if found.is_damaged or found.agrees(text) is not False:
+    """True if a text with the id of a streamed one replaces it. One that is a beginning of it takes nothing back.
+
+    Each other one replaces a text that may miss a part: an equal one shows that it misses none.
+    """
+    known, agrees = found.text, found.agrees(text)
+    if found.is_damaged:
+        return agrees is not True or (known is not None and known.strip() == text.strip())
+    if agrees is not False:
         return False
-    known = found.text
     if found.is_closed or known is None or not text.strip().startswith(known.strip()):
         note("snapshot_text", found.wire_id)  # else the snapshot is ahead of a message that is open
     return True
@@ -131,7 +136,7 @@ def _decode_assistant(
             found.replace(text)
             found.is_closed = True
             events.append(message_event(piece, found, "completed", frame, text))
-    elif text and found.wire_id == id and _is_other(found, text, note):
+    elif text and (found.wire_id == id or found.is_damaged) and _is_other(found, text, note):
         if found.is_closed:
             found.replace(text)
             events.append(message_event(piece, found, "completed", frame, text, corrects=True))
@@ -217,7 +222,8 @@ def _decode_result(piece: Piece, message: Json, frame: Frame) -> list[Event]:
 def _decode_reasoning(piece: Piece, message: Json, id: str, matched: set[str], frame: Frame, note: Note) -> list[Event]:
     text = _text_of(message)
     found = _find(piece.reasoning, id, text, matched)
-    if found is not None and text and found.wire_id == id and found.is_closed and _is_other(found, text, note):
+    is_same = found is not None and (found.wire_id == id or found.is_damaged)
+    if found is not None and text and is_same and found.is_closed and _is_other(found, text, note):
         found.replace(text)
         return [structs.replace(reasoning_event(piece, found, "completed", frame, text), corrects=True)]
     if not text or found is not None:
