@@ -35,6 +35,7 @@ from runstream.dialects.ag_ui_wire import (
     field_of,
     objects_of,
     read_number_ids,
+    restore_halves,
     text_of,
 )
 from runstream.dialects.json_message import read_message
@@ -205,6 +206,13 @@ class AgUiDialect(Boundaries):
     # events
 
     def _decode_any(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
+        piece = self._piece
+        if piece is not None and piece.phase == "resumed" and not piece.is_behind_gap and piece.has_half:
+            piece.phase = "running"
+            decoded = self._decode_any(raw)
+            if piece.phase == "running" and piece.has_half:
+                piece.phase = "resumed"  # so that each event comes here until the other half has come
+            return decoded
         if raw.data.strip() in (b"[DONE]", b'"[DONE]"'):
             self._note(self._piece, Frame("[DONE]", line=raw.line))("done_marker", "")
             return DoneEvent(id=raw.id, name="[DONE]")
@@ -276,6 +284,8 @@ class AgUiDialect(Boundaries):
                 piece, objects_of(messages), self._runs.message_ids, frame, note
             )
         else:
+            if isinstance(delta := value.get("delta"), str) and "\ufffd" in delta:
+                value = {**value, "delta": restore_halves(delta, raw.data)}
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")

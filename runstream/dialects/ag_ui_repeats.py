@@ -55,6 +55,9 @@ def decide_repeat(piece: Piece, id: str, frame: Frame, note: Note, *, waits: boo
     if earlier is None:
         return []
     call = piece.calls[id]
+    if call.half:
+        call.arguments.append("\ufffd")
+        call.half = 0
     text = "".join(call.arguments)
     is_known = earlier.name is not None or bool(earlier.arguments)
     is_same = call.name in (None, earlier.name) and is_equal_json("".join(earlier.arguments) or "{}", text or "{}")

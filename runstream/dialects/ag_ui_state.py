@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
 from runstream.model.events import Event, StepEvent, Target, TextAppend
+from runstream.model.surrogates import has_surrogates, join_pairs, replace_surrogates
 
 __all__ = [
     "MAX_KEPT",
@@ -60,6 +61,7 @@ class Growing(Struct, eq=False, dict=True):
         piece: The id of the piece that announced a call last.
         needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
         seen: The fragments of the arguments of a call that have ids, with their ids.
+        half: The first half of a surrogate pair at the end of its text, whose other half has not come; 0 for none.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Growing(Struct, eq=False, dict=True):
     needs_end: bool = False
     is_cut: bool = False
     seen: set[str] = field(default_factory=set)
+    half: int = 0
 
     if TYPE_CHECKING:
         texts: ClassVar[list[str]]
@@ -98,6 +101,17 @@ class Growing(Struct, eq=False, dict=True):
         if self.size < MAX_KEPT:
             self.texts.append(fragment)
         self.size += len(fragment)
+
+    def join(self, fragment: str) -> str:
+        """A fragment without lone surrogates: the first half of a pair at its end is kept for the next one."""
+        if self.half:
+            fragment, self.half = chr(self.half) + fragment, 0
+        if not has_surrogates(fragment):
+            return fragment
+        fragment = join_pairs(fragment)
+        if "\ud800" <= fragment[-1] <= "\udbff":
+            fragment, self.half = fragment[:-1], ord(fragment[-1])
+        return str(replace_surrogates(fragment))
 
     def take_arguments(self, fragment: str, id: str | None) -> None:
         """Note a fragment of the arguments of a call. A repetition is none: the engine drops it later, by its id.
@@ -229,8 +243,9 @@ class Piece(Struct, eq=False, dict=True):
         id: Its ``runId``.
         run_id: The id of the run that it is a piece of.
         thread_id: Its ``threadId``.
-        phase: ``running``; ``resumed`` instead until the first event of a later connection; ``finishing`` after
-            RUN_FINISHED until that is certain; ``waiting`` for the application; ``ended``.
+        phase: ``running``; ``resumed`` instead until the first event of a later connection, and until the next event
+            while a half of a surrogate pair is kept; ``finishing`` after RUN_FINISHED until that is certain;
+            ``waiting`` for the application; ``ended``.
         request: What the application sent to begin it; ``None`` if that is unknown.
         messages: Its messages, by their ids on the wire; of several under one id the latest.
         reasoning: Its reasoning messages, likewise.
@@ -349,6 +364,11 @@ class Piece(Struct, eq=False, dict=True):
         """Count one more object of a name."""
         found = self.counts[name] = self.counts.get(name, 0) + 1
         return found
+
+    @property
+    def has_half(self) -> bool:
+        """True if a half of a surrogate pair is kept."""
+        return any(found.half for table in (self.messages, self.calls, self.reasoning) for found in table.values())
 
     def note_damage(self, name: str | None) -> None:
         """Note an event that could not be read: what is open may miss a part of its text.

@@ -13,6 +13,7 @@ from runstream.dialects.ag_ui_objects import (
     call_event,
     message_event,
     reasoning_event,
+    rest_of,
 )
 from runstream.dialects.ag_ui_owners import Handler, Note, owner_of, path_of
 from runstream.dialects.ag_ui_repeats import decide_repeat
@@ -76,6 +77,9 @@ def close_lane(piece: Piece, owner: str | None) -> Callable[[], None]:
 
 def _append(piece: Piece, found: Growing, target: Target, fragment: str, frame: Frame) -> list[Event]:
     """The event of a fragment of a text."""
+    fragment = found.join(fragment)
+    if found.half and piece.phase == "running":
+        piece.phase = "resumed"
     if found.repeats or not fragment or found.is_closed:
         if target == "arguments" and found.wire_id in piece.earlier:
             found.take_arguments(fragment, frame.id)
@@ -231,18 +235,20 @@ def end_text(target: Target) -> Handler:
             return events
         if (owner := owner_of(value)) is not None and owner != found.owner:
             note("subagent_of_opener", id)
-        found.is_open = found.repeats = found.needs_end = False
         if target == "arguments" and id in piece.earlier:
+            found.is_open = found.needs_end = False
             return decide_repeat(piece, id, frame, note)
+        rest = rest_of(piece, found, target, frame)
+        found.is_open = found.repeats = found.needs_end = False
         if target == "arguments" and found.answered and not found.is_closed:
             found.is_closed = True
-            return [call_event(piece, found, "completed", frame)]
+            return [*rest, call_event(piece, found, "completed", frame)]
         if target == "arguments" or found.is_closed:
-            return []  # further arguments may follow, and the step has its end with its result
+            return rest  # further arguments may follow, and the step has its end with its result
         found.is_closed = True
         if target == "text":
-            return [message_event(piece, found, "completed", frame, found.final_text())]
-        return [reasoning_event(piece, found, "completed", frame)]
+            return [*rest, message_event(piece, found, "completed", frame, found.final_text())]
+        return [*rest, reasoning_event(piece, found, "completed", frame)]
 
     return end
 

@@ -16,6 +16,7 @@ from runstream.dialects.redaction_rules import split_words
 from runstream.model.common import CompletionTokensDetails, ErrorObject, PromptTokensDetails, Usage
 from runstream.model.events import Target
 from runstream.model.raw import RawEvent
+from runstream.model.surrogates import decode_odd, is_odd
 
 __all__ = [
     "EVENT_TYPES",
@@ -33,6 +34,7 @@ __all__ = [
     "objects_of",
     "output_of",
     "read_number_ids",
+    "restore_halves",
     "text_of",
     "time_of",
     "usage_entries",
@@ -184,6 +186,21 @@ def read_number_ids(value: Any) -> bool:
 def objects_of(value: object) -> list[Json]:
     """The objects of a list; none if the value is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def restore_halves(delta: str, data: bytes) -> str:
+    """A fragment with the halves of surrogate pairs that it has on the wire, in place of U+FFFD.
+
+    Args:
+        delta: The fragment.
+        data: The event.
+    """
+    if not is_odd(data):
+        return delta
+    found = decode_odd(data)
+    if "delta" not in found:
+        found = found.get("data")  # an envelope
+    return text_of(found.get("delta") if isinstance(found, dict) else None) or delta
 
 
 def json_text(value: Any) -> str:
