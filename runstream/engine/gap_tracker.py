@@ -30,12 +30,13 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["OBJECT_EVENTS", "GapTracker", "in_order", "report_gap"]
+__all__ = ["OBJECT_EVENTS", "VALUE_EVENTS", "GapTracker", "in_order", "report_gap"]
 
 OBJECT_EVENTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
 """The classes of the events of messages and steps."""
-_VALUES: Final = (DocumentSnapshot, DocumentPatch, ActivityEvent)
-_OF_RUNS: Final = (*_VALUES, CustomEvent, EmptyEvent)  # the last one says nothing new of its run
+VALUE_EVENTS: Final = (DocumentSnapshot, DocumentPatch, ActivityEvent)
+"""The classes of the events of documents and activities."""
+_OF_RUNS: Final = (*VALUE_EVENTS, CustomEvent, EmptyEvent)  # the last one says nothing new of its run
 
 
 class GapTracker:
@@ -180,7 +181,7 @@ class GapTracker:
             if event.run_id is not None:
                 return self._find_run(event.run_id)
             # A value without a run is that of the only open run.
-            return next(iter(self._open.values())) if len(self._open) == 1 and isinstance(event, _VALUES) else None
+            return next(iter(self._open.values())) if len(self._open) == 1 and isinstance(event, VALUE_EVENTS) else None
         if not isinstance(event, OBJECT_EVENTS):
             return None
         run_id = event.run_id or getattr(data, "run_id", None)
