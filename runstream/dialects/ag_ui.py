@@ -18,7 +18,7 @@ import msgspec
 from msgspec import structs
 
 from runstream.dialects.ag_ui_boundaries import MAX_EARLY, TRAILING, Boundaries, as_list
-from runstream.dialects.ag_ui_damage import visible_type
+from runstream.dialects.ag_ui_damage import note_unusable, visible_type
 from runstream.dialects.ag_ui_events import HANDLERS, ON_INTERRUPT
 from runstream.dialects.ag_ui_objects import Frame
 from runstream.dialects.ag_ui_owners import owner_of
@@ -35,6 +35,7 @@ from runstream.dialects.ag_ui_wire import (
     field_of,
     objects_of,
     read_number_ids,
+    restore_halves,
     text_of,
 )
 from runstream.dialects.json_message import read_message
@@ -134,7 +135,7 @@ class AgUiDialect(Boundaries):
         if not delta:
             return EmptyEvent(id=identity, run_id=piece.run_id, name=fragment.name)
         if target == "arguments":
-            found.arguments.append(delta)
+            found.take_arguments(delta, identity)
             self._dump = None
         else:  # `Growing.take`, without the call
             if not found.size:
@@ -174,6 +175,13 @@ class AgUiDialect(Boundaries):
         if self._piece is not None and self._piece.run_id == run_id:
             self._piece = None
 
+    def note_gap(self, run_id: str | None, event: Event | None) -> None:
+        """Note that events may be lost: a call that was open is requested only if its arguments are whole anyway."""
+        self._dump = None
+        for piece in self._runs.open():
+            if run_id in (None, piece.run_id):
+                piece.note_gap(event)
+
     # items beside the stream
 
     def _decode_other(self, item: RawItem) -> Event | Reject | Sequence[Event | Reject]:
@@ -198,6 +206,13 @@ class AgUiDialect(Boundaries):
     # events
 
     def _decode_any(self, raw: RawEvent) -> Event | Reject | Sequence[Event | Reject]:
+        piece = self._piece
+        if piece is not None and piece.phase == "resumed" and not piece.is_behind_gap and piece.has_half:
+            piece.phase = "running"
+            decoded = self._decode_any(raw)
+            if piece.phase == "running" and piece.has_half:
+                piece.phase = "resumed"  # so that each event comes here until the other half has come
+            return decoded
         if raw.data.strip() in (b"[DONE]", b'"[DONE]"'):
             self._note(self._piece, Frame("[DONE]", line=raw.line))("done_marker", "")
             return DoneEvent(id=raw.id, name="[DONE]")
@@ -210,7 +225,10 @@ class AgUiDialect(Boundaries):
             value["type"] = raw.event  # a server that names its events in the framing alone
             self._note(self._piece, Frame(raw.event, line=raw.line))("field_value", "type")
         if not isinstance(value, dict) or not isinstance(name := value.get("type"), str):
-            return Reject(raw, "Expected an object with `type`")
+            reject = Reject(raw, "Expected an object with `type`")
+            if not isinstance(value, dict) or "delta" not in value:
+                return reject  # such as a sign of life
+            return self._reject(structs.replace(reject, object_ids=None), raw.data, None)
         self._dump = None
         has_numbers = read_number_ids(value)
         if self._is_start_lost and name in EVENT_TYPES:
@@ -218,6 +236,9 @@ class AgUiDialect(Boundaries):
         piece = self._piece
         if piece is not None and piece.phase == "resumed":
             piece.phase = "running"
+            if piece.is_behind_gap and raw.id is None:
+                piece.note_gap(None)  # an id may prove that nothing is lost, which the engine knows
+            piece.is_behind_gap = False
         frame = Frame(name, raw.id, raw.line)
         if name not in EVENT_TYPES:
             self._note(piece, frame)("known_type", "")
@@ -263,16 +284,14 @@ class AgUiDialect(Boundaries):
                 piece, objects_of(messages), self._runs.message_ids, frame, note
             )
         else:
+            if isinstance(delta := value.get("delta"), str) and "\ufffd" in delta:
+                value = {**value, "delta": restore_halves(delta, raw.data)}
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
             if reopen is not None:
                 reopen()  # an event that can't be used ends nothing
-            named = [text_of(field_of(value, field)) or "" for field in ("messageId", "toolCallId")]
-            tables = (piece.messages, piece.calls, piece.reasoning)
-            known = [each for table in tables for id in named if (each := table.get(id)) is not None]
-            ids = tuple(dict.fromkeys(each.id for each in known if not each.is_closed))
-            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=ids)]
+            return [Reject(raw, f"{name} lacks a field that it needs", object_ids=note_unusable(piece, value, name))]
         events = self._go_on(piece, frame) if found or name in TRAILING else []
         piece.began = True
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)

@@ -10,13 +10,14 @@ from msgspec import structs
 
 from runstream.dialects.ag_ui_damage import may_ask, visible_type
 from runstream.dialects.ag_ui_events import HANDLERS
-from runstream.dialects.ag_ui_objects import Frame, close_objects, result_event, run_event
+from runstream.dialects.ag_ui_objects import Frame, close_objects, run_event
+from runstream.dialects.ag_ui_repeats import decide_repeats, take_results
 from runstream.dialects.ag_ui_request import input_of
 from runstream.dialects.ag_ui_rules import Violations
 from runstream.dialects.ag_ui_runs import Runs
-from runstream.dialects.ag_ui_state import Finish, Growing, Input, Piece, open_ids
+from runstream.dialects.ag_ui_state import Finish, Input, Piece, open_ids
 from runstream.dialects.ag_ui_texts import close_lane
-from runstream.dialects.ag_ui_waiting import find_action, is_known_outcome, outcome_of
+from runstream.dialects.ag_ui_waiting import find_action, is_known_outcome, outcome_of, pending_ids
 from runstream.dialects.ag_ui_wire import (
     EVENT_TYPES,
     RUN_ID,
@@ -294,12 +295,8 @@ class Boundaries(BaseDialect):
         events: list[Event] = [run_event(piece, self._run_of(piece, "in_progress"), frame, created=piece.is_first)]
         if request is not None and request.has_state:
             events.append(DocumentSnapshot(request.state, frame.id, run_id=piece.run_id, name=frame.name))
-        for call_id, output in request.results if request is not None and not piece.is_first else ():
-            call = piece.calls.get(call_id)
-            if call is None:
-                call = piece.calls[call_id] = Growing(f"call/{call_id}", call_id)
-            if not call.answered:
-                events.append(result_event(piece, call, output, frame))
+        if request is not None and not piece.is_first:
+            events += take_results(piece, request, frame)
         return events
 
     def _defer_early(self, raw: RawEvent, frame: Frame) -> Sequence[Event | Reject]:
@@ -401,9 +398,9 @@ class Boundaries(BaseDialect):
         """
         value = piece.finish.value if piece.finish is not None else {}
         frame = Frame("RUN_FINISHED", frame.id, frame.line)
+        events = decide_repeats(piece, pending_ids(value), frame, self._note(piece, frame))
         action = find_action(piece, value)
         cancelled = outcome_of(value) == "cancelled"
-        events: list[Event] = []
         if value.get("result") is not None:
             events += HANDLERS["CUSTOM"](piece, {"name": "result", "value": value["result"]}, frame, _ignore) or []
         events += close_objects(piece, "cancelled" if cancelled else "completed", frame, waits=action is not None)
@@ -452,6 +449,7 @@ class Boundaries(BaseDialect):
                 return [*events, *self._contradict(piece, frame, error)]
             return [*events, EmptyEvent(id=frame.id, run_id=piece.run_id, name=frame.name)]
         piece.usage += usage_entries(value.get("usage"), note)
+        events += decide_repeats(piece, (), frame, note)
         events += close_objects(piece, "failed", frame)
         run = self._run_of(piece, "failed")
         run = run.replace(

@@ -6,13 +6,16 @@ import re
 from typing import Final
 
 from runstream.dialects.ag_ui_events import ON_INTERRUPT
-from runstream.dialects.ag_ui_wire import EVENT_TYPES
+from runstream.dialects.ag_ui_owners import owner_of
+from runstream.dialects.ag_ui_state import Piece
+from runstream.dialects.ag_ui_wire import EVENT_TYPES, FRAGMENTS, Json, field_of, text_of
 
-__all__ = ["may_ask", "visible_type"]
+__all__ = ["may_ask", "note_unusable", "visible_type"]
 
 _HEAD: Final = 4096
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"([A-Z_]+)"')
 _NAME: Final = re.compile(rb'"name"\s*:\s*"[^"]*"')
+_FRAGMENTS: Final = {**FRAGMENTS, "THINKING_TEXT_MESSAGE_CONTENT": FRAGMENTS["REASONING_MESSAGE_CONTENT"]}
 _ON_INTERRUPT: Final = ON_INTERRUPT.encode()
 
 
@@ -29,3 +32,35 @@ def may_ask(data: bytes) -> bool:
     if visible_type(data) != "CUSTOM":
         return False
     return _ON_INTERRUPT in data or _NAME.search(data) is None
+
+
+def note_unusable(piece: Piece, value: Json, name: str) -> tuple[str, ...]:
+    """Note an event that lacks something: what it would have continued may miss a part.
+
+    Args:
+        piece: The run of the wire.
+        value: The event.
+        name: Its type.
+
+    Returns:
+        The ids of the messages and steps that it concerns.
+    """
+    if name not in _FRAGMENTS:
+        named = [text_of(field_of(value, field)) or "" for field in ("messageId", "toolCallId")]
+        tables = (piece.messages, piece.calls, piece.reasoning)
+        known = [each for table in tables for id in named if (each := table.get(id)) is not None]
+        return tuple(dict.fromkeys([each.id for each in known if not each.is_closed]))
+    target, key = _FRAGMENTS[name]
+    id = text_of(field_of(value, key))
+    lane = piece.lanes.get(owner_of(value)) if name.endswith("CHUNK") else None
+    if not id and lane is not None and lane[0] == target:
+        id = lane[1]
+    table = piece.table(target)
+    if id and id not in table:
+        piece.has_lost_beginning = True
+        return ()
+    found = [table[id]] if id else [each for each in table.values() if each.is_open]
+    found = [each for each in found if not (each.is_closed or each.repeats)]
+    for each in found:
+        each.note_damage()
+    return tuple([each.id for each in found])

@@ -16,6 +16,7 @@ from runstream.dialects.ag_ui_objects import (
     subagent_event,
 )
 from runstream.dialects.ag_ui_owners import Handler, Note, owner_of, path_of
+from runstream.dialects.ag_ui_repeats import decide_repeat
 from runstream.dialects.ag_ui_state import Growing, Piece
 from runstream.dialects.ag_ui_texts import add_chunk, add_content, begin_text, close_lane, end_text
 from runstream.dialects.ag_ui_waiting import has_whole_json
@@ -62,6 +63,7 @@ def _result(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] 
         return None
     if not text_of(field_of(value, "messageId")):
         note("result_message", id)
+    begun = decide_repeat(piece, id, frame, note)
     found = piece.calls.get(id)
     is_unknown = found is None
     if found is None:
@@ -72,12 +74,12 @@ def _result(piece: Piece, value: Json, frame: Frame, note: Note) -> list[Event] 
         piece.has_lost_call = False
     if found.answered:
         note("result_once", id)
-        return []
+        return begun
     output = output_of(content) if content is not None else ""
     if (is_unknown and piece.is_first) or (found.is_open and found.needs_end and not has_whole_json(found)):
         found.answered = True  # its name or its arguments may follow, and what has ended takes none
-        return [call_event(piece, found, "in_progress", frame, output=output, created=is_unknown)]
-    return [result_event(piece, found, output, frame)]
+        return [*begun, call_event(piece, found, "in_progress", frame, output=output, created=is_unknown)]
+    return [*begun, result_event(piece, found, output, frame)]
 
 
 # labels and subagents

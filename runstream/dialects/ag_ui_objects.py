@@ -12,7 +12,7 @@ from msgspec import Struct
 from runstream.dialects.ag_ui_state import Growing, Piece
 from runstream.dialects.ag_ui_waiting import is_whole
 from runstream.model.common import ErrorObject, LastError
-from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent
+from runstream.model.events import Event, MessageEvent, RunEvent, StepEvent, Target, TextAppend
 from runstream.model.frozen import ABSENT_LIST
 from runstream.model.message import Message, MessageStatus, TextContent, TextPart
 from runstream.model.run import Run
@@ -34,6 +34,7 @@ __all__ = [
     "label_event",
     "message_event",
     "reasoning_event",
+    "rest_of",
     "result_event",
     "run_event",
     "subagent_event",
@@ -106,6 +107,8 @@ def call_event(
     created: bool = False,
 ) -> StepEvent:
     """The step of a call. Arguments that are absent keep those that were streamed."""
+    if status != "in_progress" and call.whole:
+        arguments = call.whole
     function = FunctionCall(name=call.name, arguments=arguments, output=output)
     details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.wire_id, function=function),))
     partial = call.is_damaged
@@ -116,6 +119,20 @@ def result_event(piece: Piece, call: Growing, output: str, frame: Frame) -> Step
     """The step of a call that has its result."""
     call.answered, call.is_open, call.is_closed = True, False, True
     return call_event(piece, call, "completed", frame, output=output)
+
+
+def rest_of(piece: Piece, found: Growing, target: Target, frame: Frame) -> list[Event]:
+    """The end of a text whose last character is half of a surrogate pair: U+FFFD, since the other half did not come."""
+    if not found.half:
+        return []
+    found.half = 0
+    if found.repeats:
+        return []
+    if target == "arguments":
+        found.arguments.append("\ufffd")
+    else:
+        found.take("\ufffd")
+    return [TextAppend(found.id, target, 0, "\ufffd", frame.id, piece.run_id, frame.name)]
 
 
 def label_event(
@@ -179,15 +196,18 @@ def close_objects(piece: Piece, status: str, frame: Frame, *, waits: bool = Fals
     events: list[Event] = []
     for reasoning in piece.reasoning.values():
         if not reasoning.is_closed:
+            events += rest_of(piece, reasoning, "reasoning", frame)
             reasoning.is_open, reasoning.is_closed = False, True
             events.append(reasoning_event(piece, reasoning, status, frame))
     for message in piece.messages.values():
         if not message.is_closed:
+            events += rest_of(piece, message, "text", frame)
             ending = "completed" if ok or not message.is_open else "incomplete"
             message.is_open, message.is_closed = False, True
             events.append(message_event(piece, message, ending, frame, message.final_text()))
     for call in piece.calls.values():
         if not call.is_closed and call.piece == piece.id:
+            events += rest_of(piece, call, "arguments", frame)
             ending = "completed" if call.answered else status if not ok or is_whole(call) else "failed"
             call.is_closed = True
             events.append(call_event(piece, call, ending, frame))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runstream.dialects.ag_ui_state import Input
-from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, output_of, read_number_ids, text_of
+from runstream.dialects.ag_ui_wire import Json, field_of, json_text, objects_of, output_of, read_number_ids, text_of
 from runstream.dialects.json_message import parse_json
 from runstream.model.raw import Request
 
@@ -53,6 +53,14 @@ def input_of(value: Json) -> Input:
         error = text_of(message.get("error"))
         found.results.append((call_id, output_of(content) if content not in (None, "") or error is None else error))
     found.results.reverse()
+    answered = {call_id for call_id, _ in found.results}
+    for message in messages if answered else ():
+        for call in objects_of(field_of(message, "toolCalls")):
+            call_id, function = text_of(call.get("id")), call.get("function")
+            if call_id in answered and isinstance(function, dict):
+                given = function.get("arguments")
+                arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
+                found.calls[call_id] = text_of(function.get("name")), arguments
     resume = objects_of(value.get("resume"))
     found.answers = [id for entry in resume if (id := text_of(field_of(entry, "interruptId")))]
     found.answers += [call_id for call_id, _ in found.results]

@@ -47,7 +47,7 @@ class Runs:
         for piece in found.pieces:
             piece.__dict__["known_ids"] = self._known
         self._runs = found.runs
-        self.reconnect()
+        self.reconnect(is_restart=True)
         return self._open.get(found.current or "")
 
     def dump(self, current: Piece | None) -> bytes:
@@ -63,12 +63,17 @@ class Runs:
         self._open = {id: piece for id, piece in self._open.items() if piece.run_id != run_id}
         self._runs = {id: run for id, run in self._runs.items() if run != run_id}
 
-    def reconnect(self) -> None:
-        """Note another connection, which may send all again."""
+    def reconnect(self, *, is_restart: bool = False) -> None:
+        """Note another connection, which may send all again.
+
+        Args:
+            is_restart: True if it is that of a later decoder: others know whether something is lost.
+        """
         self._replayed = set(self._runs)
         for piece in self._open.values():
             if piece.phase == "running":
                 piece.phase = "resumed"
+            piece.is_behind_gap = not is_restart
 
     def is_replayed(self, wire_id: str | None) -> bool:
         """True if a start of this id is that of a run which an earlier connection has sent."""

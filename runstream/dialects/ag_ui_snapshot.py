@@ -12,13 +12,13 @@ from msgspec import structs
 
 from runstream.dialects.ag_ui_objects import Frame, call_event, message_event, reasoning_event, result_event
 from runstream.dialects.ag_ui_owners import Note
-from runstream.dialects.ag_ui_state import Growing, Piece
+from runstream.dialects.ag_ui_state import Growing, Piece, is_whole_json
 from runstream.dialects.ag_ui_wire import Json, field_of, json_text, objects_of, output_of, text_of
 from runstream.errors import DecodeError
 from runstream.model.events import ActivityEvent, Event
 from runstream.model.jsontext import decode_json
 
-__all__ = ["decode_messages"]
+__all__ = ["decode_messages", "is_equal_json"]
 
 
 def decode_messages(
@@ -96,10 +96,15 @@ def _find(known: dict[str, Growing], id: str, text: str, matched: set[str]) -> G
 
 
 def _is_other(found: Growing, text: str, note: Note) -> bool:
-    """True if a text with the id of a streamed one replaces it. One that is a beginning of it takes nothing back."""
-    if found.is_damaged or found.agrees(text) is not False:
+    """True if a text with the id of a streamed one replaces it. One that is a beginning of it takes nothing back.
+
+    Each other one replaces a text that may miss a part: an equal one shows that it misses none.
+    """
+    known, agrees = found.text, found.agrees(text)
+    if found.is_damaged:
+        return agrees is not True or (known is not None and known.strip() == text.strip())
+    if agrees is not False:
         return False
-    known = found.text
     if found.is_closed or known is None or not text.strip().startswith(known.strip()):
         note("snapshot_text", found.wire_id)  # else the snapshot is ahead of a message that is open
     return True
@@ -131,7 +136,7 @@ def _decode_assistant(
             found.replace(text)
             found.is_closed = True
             events.append(message_event(piece, found, "completed", frame, text))
-    elif text and found.wire_id == id and _is_other(found, text, note):
+    elif text and (found.wire_id == id or found.is_damaged) and _is_other(found, text, note):
         if found.is_closed:
             found.replace(text)
             events.append(message_event(piece, found, "completed", frame, text, corrects=True))
@@ -144,6 +149,8 @@ def _decode_assistant(
             continue
         given = function.get("arguments")
         arguments = given if isinstance(given, str) else json_text(given) if given is not None else ""
+        if call_id in piece.earlier:
+            continue  # not decided: one of two calls under this id
         if (streamed := piece.calls.get(call_id)) is not None:
             events += _compare_call(piece, streamed, arguments, frame, note)
             continue
@@ -171,9 +178,17 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     known = "".join(call.arguments)
     if call.answered and call.name is None and not known:
         return []  # a call of an earlier run: this one has its result alone
-    if not arguments.strip() or call.piece != piece.id or call.is_damaged or (call.is_open and known):
+    if not arguments.strip() or call.piece != piece.id:
         return []
-    if _equal_json(known, arguments):
+    if call.is_damaged and not call.is_closed:
+        if not is_whole_json(arguments):
+            return []
+        call.arguments, call.whole, call.is_damaged, call.is_cut = [arguments], arguments, False, False
+        call.repeats = call.is_open  # fragments that follow are a part of it
+        return []  # they replace those that were streamed when the step ends
+    if call.is_open and known:
+        return []
+    if is_equal_json(known, arguments):
         return []
     if known.strip() or call.is_closed:
         note("snapshot_text", call.wire_id)
@@ -182,7 +197,7 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     return [call_event(piece, call, "in_progress", frame, arguments=arguments)]
 
 
-def _equal_json(one: str, other: str) -> bool:
+def is_equal_json(one: str, other: str) -> bool:
     """True if two texts are equal, or are equal JSON: servers write it in other forms."""
     if one.strip() == other.strip():
         return True
@@ -207,7 +222,8 @@ def _decode_result(piece: Piece, message: Json, frame: Frame) -> list[Event]:
 def _decode_reasoning(piece: Piece, message: Json, id: str, matched: set[str], frame: Frame, note: Note) -> list[Event]:
     text = _text_of(message)
     found = _find(piece.reasoning, id, text, matched)
-    if found is not None and text and found.wire_id == id and found.is_closed and _is_other(found, text, note):
+    is_same = found is not None and (found.wire_id == id or found.is_damaged)
+    if found is not None and text and is_same and found.is_closed and _is_other(found, text, note):
         found.replace(text)
         return [structs.replace(reasoning_event(piece, found, "completed", frame, text), corrects=True)]
     if not text or found is not None:

@@ -9,9 +9,22 @@ from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
 from runstream.dialects.memory_codec import MemoryCodec
-from runstream.model.events import Target
+from runstream.model.events import Event, StepEvent, Target, TextAppend
+from runstream.model.surrogates import has_surrogates, join_pairs, replace_surrogates
 
-__all__ = ["MAX_KEPT", "Finish", "Growing", "Input", "Memory", "Piece", "dump_memory", "load_memory", "open_ids"]
+__all__ = [
+    "MAX_KEPT",
+    "Finish",
+    "Growing",
+    "Input",
+    "Memory",
+    "Piece",
+    "dump_memory",
+    "is_whole_json",
+    "load_memory",
+    "next_call",
+    "open_ids",
+]
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -36,16 +49,20 @@ class Growing(Struct, eq=False, dict=True):
         size: The length of its text (characters).
         first: The first fragment.
         last: The last fragment.
-        whole: The text that a snapshot of the messages had before the end of a message.
+        whole: The text that a snapshot of the messages had before the end of a message, or the arguments of a call that
+            it had in place of damaged ones.
         whole_at: The length of the streamed text at that place (characters).
         texts: The fragments, up to :data:`MAX_KEPT`; not in the memory of a later decoder.
         name: The name of a call.
         arguments: The fragments of the arguments of a call.
         answered: True once a call has a result.
-        is_damaged: True if input that could not be read may have been of it.
+        is_damaged: True if input that was lost may have been of it.
+        is_cut: True if that was between two fragments of the arguments of a call: what follows is not their rest.
         repeats: True while a call is announced again: what is said of it then is known.
         piece: The id of the piece that announced a call last.
         needs_end: True from its start event to its end event, also after the result of a call; chunks need none.
+        seen: The fragments of the arguments of a call that have ids, with their ids.
+        half: The first half of a surrogate pair at the end of its text, whose other half has not come; 0 for none.
     """
 
     id: str
@@ -67,6 +84,9 @@ class Growing(Struct, eq=False, dict=True):
     repeats: bool = False
     piece: str = ""
     needs_end: bool = False
+    is_cut: bool = False
+    seen: set[str] = field(default_factory=set)
+    half: int = 0
 
     if TYPE_CHECKING:
         texts: ClassVar[list[str]]
@@ -82,6 +102,45 @@ class Growing(Struct, eq=False, dict=True):
         if self.size < MAX_KEPT:
             self.texts.append(fragment)
         self.size += len(fragment)
+
+    def join(self, fragment: str) -> str:
+        """A fragment without lone surrogates: the first half of a pair at its end is kept for the next one."""
+        if self.half:
+            fragment, self.half = chr(self.half) + fragment, 0
+        if not has_surrogates(fragment):
+            return fragment
+        fragment = join_pairs(fragment)
+        if "\ud800" <= fragment[-1] <= "\udbff":
+            fragment, self.half = fragment[:-1], ord(fragment[-1])
+        return str(replace_surrogates(fragment))
+
+    def take_arguments(self, fragment: str, id: str | None) -> None:
+        """Note a fragment of the arguments of a call. A repetition is none: the engine drops it later, by its id.
+
+        Args:
+            fragment: The fragment.
+            id: The id of its event.
+        """
+        if id is not None:
+            count = len(self.seen)
+            self.seen.add(f"{id}/{fragment}")
+            if len(self.seen) == count:
+                return
+        self.arguments.append(fragment)
+
+    def note_damage(self, *, behind: int = 0) -> None:
+        """Note that input of it may be lost.
+
+        A loss before the first fragment of the arguments of a call, or behind whole ones, shows in their form: only
+        then is what is left an object or a list. A loss between two fragments does not.
+
+        Args:
+            behind: The number of its fragments that came after the loss.
+        """
+        self.is_damaged = True
+        text = "".join(self.arguments[: len(self.arguments) - behind])
+        if text.strip() and not is_whole_json(text):
+            self.is_cut = True
 
     def replace(self, text: str) -> None:
         """Note a text in place of the one that was streamed."""
@@ -161,6 +220,7 @@ class Input(Struct):
         has_state: True if it has one.
         answers: The ids of the interrupts and calls that it answers.
         results: The results of calls at the end of its messages: the id of the call and its output.
+        calls: The names and arguments of these calls, by their ids, as far as its messages have them.
         resumes: True if it answers something without an id.
     """
 
@@ -174,6 +234,7 @@ class Input(Struct):
     answers: list[str] = field(default_factory=list)
     results: list[tuple[str, str]] = field(default_factory=list)
     resumes: bool = False
+    calls: dict[str, tuple[str | None, str]] = field(default_factory=dict)
 
 
 class Piece(Struct, eq=False, dict=True):
@@ -183,8 +244,9 @@ class Piece(Struct, eq=False, dict=True):
         id: Its ``runId``.
         run_id: The id of the run that it is a piece of.
         thread_id: Its ``threadId``.
-        phase: ``running``; ``resumed`` instead until the first event of a later connection; ``finishing`` after
-            RUN_FINISHED until that is certain; ``waiting`` for the application; ``ended``.
+        phase: ``running``; ``resumed`` instead until the first event of a later connection, and until the next event
+            while a half of a surrogate pair is kept; ``finishing`` after RUN_FINISHED until that is certain;
+            ``waiting`` for the application; ``ended``.
         request: What the application sent to begin it; ``None`` if that is unknown.
         messages: Its messages, by their ids on the wire; of several under one id the latest.
         reasoning: Its reasoning messages, likewise.
@@ -213,6 +275,8 @@ class Piece(Struct, eq=False, dict=True):
         started: The subagents whose start was received.
         is_new: True if its run had nothing of it when it began.
         own: The ids of the messages and steps that an earlier connection has sent of it.
+        is_behind_gap: True from another connection until its first event there.
+        earlier: Calls that were answered, under whose ids a call grows that is the same or another one, by these ids.
     """
 
     id: str
@@ -247,6 +311,8 @@ class Piece(Struct, eq=False, dict=True):
     started: set[str] = field(default_factory=set)
     is_new: bool = False
     own: set[str] = field(default_factory=set)
+    is_behind_gap: bool = False
+    earlier: dict[str, Growing] = field(default_factory=dict)
 
     if TYPE_CHECKING:
         # What the runs have, also from other sources; not in the memory of a later decoder.
@@ -267,6 +333,13 @@ class Piece(Struct, eq=False, dict=True):
             return other
         is_foreign = self.is_new and id not in self.own and known.has_object(self.run_id, id)
         return other if is_foreign else id
+
+    def latest_call(self, id: str) -> str:
+        """The id of the step of the latest call under an id, which another source has sent."""
+        known, found = self.known_ids, f"call/{id}"
+        while known is not None and known.has_object(self.run_id, following := next_call(found, id)):
+            found = following
+        return found
 
     def table(self, target: Target) -> dict[str, Growing]:
         """The objects whose text of this kind grows, by their ids on the wire."""
@@ -293,6 +366,11 @@ class Piece(Struct, eq=False, dict=True):
         found = self.counts[name] = self.counts.get(name, 0) + 1
         return found
 
+    @property
+    def has_half(self) -> bool:
+        """True if a half of a surrogate pair is kept."""
+        return any(found.half for table in (self.messages, self.calls, self.reasoning) for found in table.values())
+
     def note_damage(self, name: str | None) -> None:
         """Note an event that could not be read: what is open may miss a part of its text.
 
@@ -302,16 +380,57 @@ class Piece(Struct, eq=False, dict=True):
         for table in (self.messages, self.reasoning, self.calls):
             for found in table.values():
                 if not (found.is_closed or found.answered):
-                    found.is_damaged = True
+                    found.note_damage()
         if name is None or name.endswith(("_START", "_CHUNK", "_CONTENT", "_ARGS")):
             self.has_lost_beginning = True
         grows = any(target == "arguments" for target, _ in self.lanes.values())
         if name == "TOOL_CALL_START" or (name == "TOOL_CALL_CHUNK" and not grows):
             self.has_lost_call = True
 
+    def note_gap(self, event: Event | None) -> None:
+        """Note that events may be lost: calls that have not ended may miss a part of their arguments.
+
+        Args:
+            event: The first event behind the gap, which was decoded; ``None`` if there is none.
+        """
+        for call in self.calls.values():
+            if call.is_closed or call.answered:
+                continue
+            if isinstance(event, StepEvent) and event.created and event.data.id == call.id:
+                # It has begun behind the gap; without its start event, what came before is lost.
+                call.is_damaged = call.is_damaged or not event.name.endswith("START")
+                continue
+            grows = isinstance(event, TextAppend) and event.target == "arguments" and event.object_id == call.id
+            call.note_damage(behind=int(grows))
+        self.has_lost_beginning = True
+
     def unanswered(self) -> list[Growing]:
         """The calls that this piece announced and that have no result, in order."""
         return [call for call in self.calls.values() if not call.answered and call.piece == self.id]
+
+
+def next_call(found: str, id: str) -> str:
+    """The id of the step of one more call under an id.
+
+    Args:
+        found: The id of the step of the latest one.
+        id: The id of the calls on the wire.
+    """
+    first = f"call/{id}"
+    number = found.removeprefix(first).removeprefix("~")
+    return f"{first}~{int(number) + 1 if number else 2}"
+
+
+def is_whole_json(text: str) -> bool:
+    """True if a text is an object, an array or a text of JSON, which nothing continues."""
+    text = text.rstrip()
+    if not text.endswith(("}", "]", '"')):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 class Memory(Struct, array_like=True):

@@ -13,9 +13,11 @@ from runstream.dialects.ag_ui_objects import (
     call_event,
     message_event,
     reasoning_event,
+    rest_of,
 )
 from runstream.dialects.ag_ui_owners import Handler, Note, owner_of, path_of
-from runstream.dialects.ag_ui_state import Growing, Piece
+from runstream.dialects.ag_ui_repeats import decide_repeat
+from runstream.dialects.ag_ui_state import Growing, Piece, next_call
 from runstream.dialects.ag_ui_waiting import has_whole_json
 from runstream.dialects.ag_ui_wire import Json, field_of, json_text, text_of
 from runstream.dialects.redaction_rules import split_words
@@ -75,10 +77,15 @@ def close_lane(piece: Piece, owner: str | None) -> Callable[[], None]:
 
 def _append(piece: Piece, found: Growing, target: Target, fragment: str, frame: Frame) -> list[Event]:
     """The event of a fragment of a text."""
+    fragment = found.join(fragment)
+    if found.half and piece.phase == "running":
+        piece.phase = "resumed"
     if found.repeats or not fragment or found.is_closed:
+        if target == "arguments" and found.wire_id in piece.earlier:
+            found.take_arguments(fragment, frame.id)
         return []
     if target == "arguments":
-        found.arguments.append(fragment)
+        found.take_arguments(fragment, frame.id)
     else:
         found.take(fragment)
     return [TextAppend(found.id, target, 0, fragment, frame.id, piece.run_id, frame.name)]
@@ -88,6 +95,9 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
     """Open a message, a call or a reasoning, which may be known."""
     table = piece.table(target)
     found = table.get(id)
+    if target == "arguments" and id in piece.earlier and found is not None:
+        found.is_open = found.repeats = True
+        return found, []
     if target == "arguments" and found is not None and not found.answered:
         if found.piece != piece.id or found.is_closed or has_whole_json(found):
             note("call_announced_again", id)
@@ -96,9 +106,12 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
         found.is_open = True
         return found, []
     if target == "arguments" and found is not None and found.piece != piece.id:
-        note("call_announced_again", id)
-        found.repeats = found.is_open = True
-        return found, []
+        piece.earlier[id] = found  # the call that was answered, or another one: its arguments show which
+        name = text_of(field_of(value, "toolCallName"))
+        path, owner = path_of(piece, value, note), owner_of(value)
+        again = Growing(next_call(found.id, id), id, path, owner, name=name, repeats=True, piece=piece.id)
+        piece.calls[id] = again
+        return again, []
     if found is not None and not found.is_closed:
         found.is_open = True  # it goes on
         if target == "arguments" and found.name is None:  # its result came before it
@@ -106,7 +119,9 @@ def _open(piece: Piece, target: Target, id: str, value: Json, frame: Frame, note
             return found, [call_event(piece, found, "in_progress", frame)]
         return found, []
     made = id if target == "text" else f"call/{id}" if target == "arguments" else f"reasoning/{id}"
-    if found is not None:
+    if found is not None and target == "arguments":
+        made = next_call(found.id, id)
+    elif found is not None:
         made += f"~{piece.count(f'{target}/{id}') + 1}"  # what has ended takes no further text
     if target != "arguments":
         made = piece.name_object(made)
@@ -162,7 +177,7 @@ def delta_name(value: Json, target: Target) -> str:
 def _read_delta(value: Json, target: Target, found: Growing | None, id: str, note: Note) -> str | None:
     """The fragment of an event: a text; the JSON text of a number, and of the whole arguments of a call; "" for a null.
 
-    ``None`` if there is none that can be read: what is open may miss it then, and a call is not requested.
+    ``None`` if there is none that can be read: see :func:`~runstream.dialects.ag_ui_damage.note_unusable`.
     """
     name = delta_name(value, target)
     if name != "delta":
@@ -175,8 +190,6 @@ def _read_delta(value: Json, target: Target, found: Growing | None, id: str, not
     if is_whole or is_number or (delta is None and name in value):
         note("field_value", id)
         return "" if delta is None else json_text(delta)
-    if found is not None and not found.is_closed and not found.repeats:
-        found.is_damaged = True
     return None
 
 
@@ -222,16 +235,20 @@ def end_text(target: Target) -> Handler:
             return events
         if (owner := owner_of(value)) is not None and owner != found.owner:
             note("subagent_of_opener", id)
+        if target == "arguments" and id in piece.earlier:
+            found.is_open = found.needs_end = False
+            return decide_repeat(piece, id, frame, note)
+        rest = rest_of(piece, found, target, frame)
         found.is_open = found.repeats = found.needs_end = False
         if target == "arguments" and found.answered and not found.is_closed:
             found.is_closed = True
-            return [call_event(piece, found, "completed", frame)]
+            return [*rest, call_event(piece, found, "completed", frame)]
         if target == "arguments" or found.is_closed:
-            return []  # further arguments may follow, and the step has its end with its result
+            return rest  # further arguments may follow, and the step has its end with its result
         found.is_closed = True
         if target == "text":
-            return [message_event(piece, found, "completed", frame, found.final_text())]
-        return [reasoning_event(piece, found, "completed", frame)]
+            return [*rest, message_event(piece, found, "completed", frame, found.final_text())]
+        return [*rest, reasoning_event(piece, found, "completed", frame)]
 
     return end
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from runstream.dialects.ag_ui_state import Growing, Piece
+from runstream.dialects.ag_ui_state import Growing, Piece, is_whole_json
 from runstream.dialects.ag_ui_wire import Json, field_of, objects_of, text_of
 from runstream.model.actions import ActionCall, CallsAction
 from runstream.model.frozen import freeze
 
-__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of"]
+__all__ = ["arguments_of", "find_action", "has_whole_json", "is_known_outcome", "is_whole", "outcome_of", "pending_ids"]
 
 # Tools of servers that ask the application, with the place of the call in question in their arguments.
 _CONFIRMATIONS: Final = {
@@ -47,7 +47,7 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if kind == "cancelled":
         return None
     unanswered = piece.unanswered()
-    outcome = finish.get("outcome")
+    outcome, pending = finish.get("outcome"), pending_ids(finish)
     interrupts = _interrupts_of(finish) if kind == "interrupt" else []
     offered = set(piece.request.tools) if piece.request is not None else None
     asks = (offered or set()) - set(_CONFIRMATIONS)  # beside an interrupt, these only repeat it
@@ -59,8 +59,6 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if piece.interrupts:
         calls = [_custom_interrupt(value, piece) for value in piece.interrupts]
         return _action(calls, [call for call in unanswered if call.name in asks])
-    named = field_of(outcome, "pendingToolCallIds") if isinstance(outcome, dict) else None
-    pending = [id for id in named if isinstance(id, str)] if isinstance(named, list) else []
     if pending:
         known = [piece.calls.get(id) or Growing(id, id, is_open=False, piece=piece.id) for id in pending]
         return _action([], known)
@@ -76,6 +74,13 @@ def find_action(piece: Piece, finish: Json) -> CallsAction | None:
     if not asking and not own and (outcome is not None or not _has_lost_request(piece, offered)):
         return None
     return _action([_confirmation(call) for call in asking if is_whole(call)], own)
+
+
+def pending_ids(finish: Json) -> list[str]:
+    """The ids of the calls that a RUN_FINISHED names as pending."""
+    outcome = finish.get("outcome")
+    named = field_of(outcome, "pendingToolCallIds") if isinstance(outcome, dict) else None
+    return [id for id in named if isinstance(id, str)] if isinstance(named, list) else []
 
 
 def _interrupts_of(finish: Json) -> list[Json]:
@@ -101,22 +106,19 @@ def _action(calls: list[ActionCall], own: list[Growing]) -> CallsAction:
 
 
 def is_whole(call: Growing) -> bool:
-    """True if a call is complete: it was ended, and nothing was unreadable; or it has a name and whole JSON."""
+    """True if a call is complete: it was ended, and nothing is lost; or it has a name and arguments whose form shows
+    that they miss nothing: see :meth:`Growing.note_damage`.
+    """
     if call.is_damaged:
-        return call.name is not None and has_whole_json(call)
+        text = "".join(call.arguments)
+        has_form = text.lstrip().startswith(("{", "[")) and is_whole_json(text)
+        return call.name is not None and not call.is_cut and has_form
     return not call.is_open or not call.arguments or has_whole_json(call)
 
 
 def has_whole_json(call: Growing) -> bool:
     """True if the arguments of a call so far are an object, an array or a text of JSON, which nothing continues."""
-    text = "".join(call.arguments).rstrip()
-    if not text.endswith(("}", "]", '"')):
-        return False
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
+    return is_whole_json("".join(call.arguments))
 
 
 def arguments_of(call: Growing) -> str | None:
@@ -124,6 +126,11 @@ def arguments_of(call: Growing) -> str | None:
     if len(call.arguments) > 1:
         call.arguments[:] = ["".join(call.arguments)]
     return call.arguments[0] if call.arguments else None
+
+
+def _arguments_in_question(call: Growing | None) -> str | None:
+    """The arguments of a call that an interrupt concerns; ``None`` if they may miss something."""
+    return arguments_of(call) if call is not None and is_whole(call) else None
 
 
 def _interrupt(value: Json, piece: Piece) -> ActionCall:
@@ -135,7 +142,7 @@ def _interrupt(value: Json, piece: Piece) -> ActionCall:
         id=id,
         kind="interrupt",
         name=call.name if call is not None else None,
-        arguments=arguments_of(call) if call is not None else None,
+        arguments=_arguments_in_question(call),
         data=freeze({name: field for name, field in value.items() if name != "id"}),
         response_schema=schema if isinstance(schema, dict) else None,
     )
@@ -152,7 +159,7 @@ def _custom_interrupt(value: Any, piece: Piece) -> ActionCall:
         id="",
         kind="interrupt",
         name=call.name if call is not None else None,
-        arguments=arguments_of(call) if call is not None else None,
+        arguments=_arguments_in_question(call),
         data=freeze({"value": value}),
     )
 

@@ -16,9 +16,11 @@ from runstream.dialects.redaction_rules import split_words
 from runstream.model.common import CompletionTokensDetails, ErrorObject, PromptTokensDetails, Usage
 from runstream.model.events import Target
 from runstream.model.raw import RawEvent
+from runstream.model.surrogates import decode_odd, is_odd
 
 __all__ = [
     "EVENT_TYPES",
+    "FRAGMENTS",
     "RUN_ID",
     "Fragment",
     "Json",
@@ -32,6 +34,7 @@ __all__ = [
     "objects_of",
     "output_of",
     "read_number_ids",
+    "restore_halves",
     "text_of",
     "time_of",
     "usage_entries",
@@ -59,7 +62,7 @@ EVENT_TYPES: Final = split_words(
 
 # fragments
 
-_FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
+FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
     "TEXT_MESSAGE_CONTENT": ("text", "messageId"),
     "TEXT_MESSAGE_CHUNK": ("text", "messageId"),
     "TOOL_CALL_ARGS": ("arguments", "toolCallId"),
@@ -67,6 +70,7 @@ _FRAGMENTS: Final[Mapping[str, tuple[Target, str]]] = {
     "REASONING_MESSAGE_CONTENT": ("reasoning", "messageId"),
     "REASONING_MESSAGE_CHUNK": ("reasoning", "messageId"),
 }
+"""The text that an event with a fragment continues, and the field with the id of its message or call."""
 
 
 class Fragment(Struct, frozen=True, gc=False, tag_field="type"):
@@ -107,7 +111,7 @@ def _fragment_type(name: str, target: Target, key: str) -> type[Fragment]:
     return cast(type[Fragment], make(title, (Fragment,), attributes, frozen=True, gc=False, tag=name))
 
 
-_FRAGMENT_TYPES: Final = tuple(_fragment_type(name, *found) for name, found in _FRAGMENTS.items())
+_FRAGMENT_TYPES: Final = tuple(_fragment_type(name, *found) for name, found in FRAGMENTS.items())
 globals().update({kind.__name__: kind for kind in _FRAGMENT_TYPES})  # picklable by their module
 
 decode_fragment: Final = msgspec.json.Decoder(Union[_FRAGMENT_TYPES]).decode  # noqa: UP007 - built at run time
@@ -182,6 +186,21 @@ def read_number_ids(value: Any) -> bool:
 def objects_of(value: object) -> list[Json]:
     """The objects of a list; none if the value is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def restore_halves(delta: str, data: bytes) -> str:
+    """A fragment with the halves of surrogate pairs that it has on the wire, in place of U+FFFD.
+
+    Args:
+        delta: The fragment.
+        data: The event.
+    """
+    if not is_odd(data):
+        return delta
+    found = decode_odd(data)
+    if "delta" not in found:
+        found = found.get("data")  # an envelope
+    return text_of(found.get("delta") if isinstance(found, dict) else None) or delta
 
 
 def json_text(value: Any) -> str:

@@ -217,6 +217,11 @@ class AutoDialect(BaseDialect):
         if self.dialect is not None:
             self.dialect.forget(run_id)
 
+    def note_gap(self, run_id: str | None, event: Event | None) -> None:
+        """Note that events of a run may be lost, if the decoder needs to know it."""
+        if (note := getattr(self.dialect, "note_gap", None)) is not None:
+            note(run_id, event)
+
     def cursor(self, run_id: str | None = None) -> str | None:
         """The place of the decoder."""
         if self.dialect is None:

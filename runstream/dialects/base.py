@@ -188,6 +188,16 @@ class BaseDialect:
     def forget(self, run_id: str) -> None:
         """Nothing is remembered of runs."""
 
+    def note_gap(self, run_id: str | None, event: Event | None) -> None:
+        """Note that events of a run may be lost; nothing of it was made from several events.
+
+        The engine calls it where it marks the open messages and steps of the run as partial, except for rejects.
+
+        Args:
+            run_id: The run; ``None`` for each run of the source.
+            event: The first event behind the gap, which was decoded; ``None`` if there is none.
+        """
+
     def cursor(self, run_id: str | None = None) -> str | None:
         """The last event id of the transport is the place."""
         return None

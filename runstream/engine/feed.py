@@ -114,6 +114,7 @@ class Feeder:
                 source.last_id = item.last_id
             event = decode(item)
             if type(event) is not TextAppend:
+                source.latest = item, event
                 self.route(event, item.id, at)
                 continue
             if event.id is not None:

@@ -15,6 +15,11 @@ from runstream.core.run_record import RunRecord
 from runstream.core.sequence import SequenceStatus, SequenceTracker
 from runstream.engine.outputs import Outputs
 from runstream.model.events import (
+    ActivityEvent,
+    CustomEvent,
+    DocumentPatch,
+    DocumentSnapshot,
+    EmptyEvent,
     Event,
     MessageDeltaEvent,
     MessageEvent,
@@ -25,10 +30,13 @@ from runstream.model.events import (
     TextAppend,
 )
 
-__all__ = ["OBJECT_EVENTS", "GapTracker", "in_order", "report_gap"]
+__all__ = ["OBJECT_EVENTS", "VALUE_EVENTS", "GapTracker", "in_order", "report_gap"]
 
 OBJECT_EVENTS: Final = (MessageDeltaEvent, StepDeltaEvent, MessageEvent, StepEvent)
 """The classes of the events of messages and steps."""
+VALUE_EVENTS: Final = (DocumentSnapshot, DocumentPatch, ActivityEvent)
+"""The classes of the events of documents and activities."""
+_OF_RUNS: Final = (*VALUE_EVENTS, CustomEvent, EmptyEvent)  # the last one says nothing new of its run
 
 
 class GapTracker:
@@ -44,9 +52,10 @@ class GapTracker:
         unconfirmed: The runs that were open at the last reconnect and had no event since, by id. While there are any,
             :meth:`confirm` sees each event.
         sequence: The sequence of its ids.
+        note: Called with the id of a run that has a gap, and the first event behind it: ``note_gap`` of the decoder.
     """
 
-    __slots__ = ("_beginnings", "_find_run", "_objects", "_open", "_outputs", "sequence", "unconfirmed")
+    __slots__ = ("_beginnings", "_find_run", "_objects", "_open", "_outputs", "note", "sequence", "unconfirmed")
 
     def __init__(
         self,
@@ -61,6 +70,7 @@ class GapTracker:
         self._open = open_runs
         self._find_run = find_run
         self.sequence = SequenceTracker()
+        self.note: Callable[[str | None, Event | None], None] | None = None
         # Open messages and steps that a `created` begins again: from snapshots, or from a source that has ended.
         self._beginnings: set[str] = set()
 
@@ -100,7 +110,7 @@ class GapTracker:
             self.unconfirmed = {}
             at = self._outputs.clock()
             for record in in_order(self._open.values()):
-                report_gap(self._outputs, record, "ids were skipped", at)
+                self.report(record, event, "ids were skipped", at)
 
     def confirm(self, event: Event | Reject, at: float) -> None:
         """Note the first event of a run since the reconnect. Unless it is the run's first event, the run has a gap.
@@ -115,7 +125,20 @@ class GapTracker:
         if record is None or self.unconfirmed.pop(record.state.run_id, None) is None:
             return
         if not (isinstance(event, RunEvent) and event.created):
-            report_gap(self._outputs, record, "it reconnected", at)
+            self.report(record, event, "it reconnected", at)
+
+    def report(self, record: RunRecord, event: Event | None, reason: str, at: float) -> None:
+        """Report a gap before an event, also to the decoder: the request for a call is made of several events there.
+
+        Args:
+            record: The run.
+            event: The event; ``None`` if it is not known yet.
+            reason: The reason.
+            at: The time (Unix seconds).
+        """
+        if self.note is not None:
+            self.note(record.state.run_id, event)
+        report_gap(self._outputs, record, reason, at)
 
     def answered(self, events: Iterable[Event | Reject]) -> None:
         """Note the events of an answer of the server, before they are applied.
@@ -172,6 +195,11 @@ class GapTracker:
         data: Any = event.data
         if isinstance(event, RunEvent):
             return self._find_run(data.id)
+        if isinstance(event, _OF_RUNS):
+            if event.run_id is not None:
+                return self._find_run(event.run_id)
+            # A value without a run is that of the only open run.
+            return next(iter(self._open.values())) if len(self._open) == 1 and isinstance(event, VALUE_EVENTS) else None
         if not isinstance(event, OBJECT_EVENTS):
             return None
         run_id = event.run_id or getattr(data, "run_id", None)

@@ -44,6 +44,7 @@ class Intake:
         self._feeder = Feeder(state, outputs, router, dialect, self._note_connection)
         self.feed, self.feed_all = self._feeder.feed, self._feeder.feed_all
         state.forget = dialect.forget
+        state.gaps.note = getattr(dialect, "note_gap", None)
         outputs.dialects[id(dialect)] = dialect
         self.dialect: str | None = None
         if isinstance(dialect, AutoDialect):

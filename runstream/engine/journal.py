@@ -314,7 +314,7 @@ class Journal:
         stored = _read_store(lambda: self._store.get(scope, run_id))
         return None if stored is None else self._add(stored)
 
-    def touch(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> None:
+    def touch(self, record: RunRecord, source: str, *, exact: bool, whole: bool) -> bool:
         """Note the first event of a run that was read: it has a gap, unless its source resumed exactly.
 
         Args:
@@ -322,10 +322,15 @@ class Journal:
             source: The name of the source that sends it.
             exact: True if this source was asked to continue at its stored place.
             whole: True if it sends nothing but whole objects.
+
+        Returns:
+            True if it has a gap.
         """
         last_source = self._restored.pop((record.state.scope, record.state.run_id), None)
-        if last_source is not None and not whole and not (exact and last_source == source):
-            report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
+        if last_source is None or whole or (exact and last_source == source):
+            return False
+        report_gap(self._outputs, record, "the process was restarted", self._outputs.clock())
+        return True
 
     def note_sent(self, record: RunRecord) -> None:
         """Note that a source of this process has sent a run that was read, or resumes behind it."""

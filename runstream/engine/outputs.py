@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -13,7 +13,7 @@ from runstream.core.state import RunState
 from runstream.dialects.base import Dialect
 from runstream.engine.unused_input import UnusedInput
 from runstream.model.base import to_wire
-from runstream.model.events import Event, Reject
+from runstream.model.events import ActivityEvent, Event, Reject
 from runstream.model.limits import Stats
 from runstream.model.raw import RawEvent
 from runstream.model.signals import RunInterrupted, RunPaused, RunStalled, Signal
@@ -276,7 +276,20 @@ class Outputs:
         self.publish(RunStalled(*common, state.run, idle, limit, record.stalled))
 
 
-def raw_of(event: Event) -> RawEvent:
-    """The raw event of an event that could not be used, for its reject."""
-    payload = event.origin.payload if event.origin is not None else msgspec.json.encode(to_wire(event.data))
+def raw_of(event: Event, raw: RawEvent | None = None, decoded: Any = ()) -> RawEvent:
+    """The raw event of an event that could not be used, for its reject; it is made anew where it is not known.
+
+    Args:
+        event: The event.
+        raw: The latest raw event.
+        decoded: The event, or the events, that it was decoded to.
+    """
+    if raw is not None and any(each is event for each in (decoded if isinstance(decoded, list | tuple) else [decoded])):
+        return RawEvent(event.event, raw.data, line=raw.line)
+    data = event.data
+    if isinstance(event, ActivityEvent):
+        named = {"activity_id": event.activity_id, "kind": event.kind}
+        changed = {"operations": event.operations} if event.operations is not None else {"content": data}
+        data = {**named, **changed}
+    payload = event.origin.payload if event.origin is not None else msgspec.json.encode(to_wire(data))
     return RawEvent(event.event, payload)

@@ -165,7 +165,9 @@ class RecoveringState(SourceState):
         self._late[record.state.scope, record.state.run_id] = record
 
     def _touch(self, record: RunRecord) -> None:
-        self._journal.touch(record, self.name, exact=self.exact, whole=self.snapshots)
+        has_gap = self._journal.touch(record, self.name, exact=self.exact, whole=self.snapshots)
+        if has_gap and self.gaps.note is not None:
+            self.gaps.note(record.state.run_id, None)
 
 
 class RecoveringIntake(Intake):

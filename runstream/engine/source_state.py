@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
@@ -17,7 +17,7 @@ from runstream.engine.gap_tracker import OBJECT_EVENTS, GapTracker, in_order, re
 from runstream.engine.outputs import Outputs, raw_of
 from runstream.model.events import Event, MessageEvent, Reject, StepEvent, TextAppend
 from runstream.model.message import Message
-from runstream.model.raw import Request
+from runstream.model.raw import RawEvent, Request
 from runstream.model.signals import SourceEnded, SourceError, SourceSignal
 from runstream.model.step import RunStep
 from runstream.model.text_fragments import TextFragments
@@ -59,6 +59,7 @@ class SourceState:
         signal_counts: The number of signals of each kind of this source.
         add_id: Notes the id of a fragment that continues the sequence of ids: the hot path of :meth:`is_duplicate`.
             Returns False if nothing was done.
+        latest: The latest raw event, and what was decoded from it; other than fragments.
         forget: Called with the id of each run of this source that is evicted.
         make_decoder: Makes another decoder of the source's dialect; see
             :class:`~runstream.dialects.registry.ResolvedFactory`.
@@ -77,6 +78,7 @@ class SourceState:
         self.ended_runs = 0
         self.gaps = GapTracker(outputs, self.objects, self.open, scope.find)
         self.signal_counts: dict[str, int] = {}
+        self.latest: tuple[RawEvent | None, Event | Reject | Sequence[Event | Reject]] = (None, ())
         self.forget: Callable[[str], None] = _ignore
         self.make_decoder: Callable[..., Dialect] = make_dialect
         self._outputs = outputs
@@ -353,7 +355,7 @@ class SourceState:
 
     def refuse_event(self, event: Event, reason: str) -> None:
         """Emit an event that could not be used, of a run whose open objects are marked already."""
-        self._outputs.reject(Reject(raw_of(event), reason, source=self.name))
+        self._outputs.reject(Reject(raw_of(event, *self.latest), reason, source=self.name))
 
     # connections
 

@@ -348,7 +348,7 @@ class DocumentChanged(RunSignal, frozen=True, gc=False, tag="document.changed"):
         value: The new document: read-only JSON. Unchanged parts are shared with the versions before.
         operations: The patch that made it (RFC 6902); ``None`` after a snapshot.
         size: The size of the document (bytes of JSON).
-        partial: True if an earlier patch could not be applied, and no snapshot has followed.
+        partial: True if an earlier change may be missing, and no snapshot has followed.
     """
 
     version: int
@@ -372,7 +372,7 @@ class ActivityChanged(RunSignal, frozen=True, gc=False, tag="activity.changed"):
         value: The new content: read-only JSON.
         operations: The patch that made it (RFC 6902); ``None`` if the whole content was sent.
         size: The size of the content (bytes of JSON).
-        partial: True if an earlier patch could not be applied, and no whole content has followed.
+        partial: True if an earlier change may be missing, and no whole content has followed.
     """
 
     activity_id: str

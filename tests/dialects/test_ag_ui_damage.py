@@ -268,6 +268,39 @@ def test_a_snapshot_completes_a_damaged_message(lost: int) -> None:
     assert again.to_dict() == state.to_dict()
 
 
+_REASONED = ("REASONING_MESSAGE_START", "REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_END")
+_SAID = ("TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END")
+
+
+@pytest.mark.parametrize("types", [_SAID, _REASONED])
+@pytest.mark.parametrize("id", ["m1", "x"])
+@pytest.mark.parametrize(
+    ("whole", "text", "heals"),
+    [
+        ("Hi you there", "Hi you there", True),
+        ("Hi there", "Hi there", True),
+        ("Hi", "Hi there", False),
+        ("Bye", "Bye", True),
+    ],
+)
+def test_a_snapshot_heals_a_damaged_text_that_has_ended(
+    types: tuple[str, ...], id: str, whole: str, text: str, heals: bool
+) -> None:
+    """Its text is whole, unless it is a beginning of what was streamed: that takes nothing back."""
+    if id == "x" and whole == "Bye":
+        pytest.skip("nothing shows that it is the same text")
+    start, said, end = (event(type, messageId="m1") for type in types)
+    told = [event(types[1], messageId="m1", delta=each) for each in ("Hi ", "there")]
+    role = "assistant" if types is _SAID else "reasoning"
+    snapshot = event("MESSAGES_SNAPSHOT", messages=[{"id": id, "role": role, "content": whole}])
+    for again in ([], [snapshot]):
+        found = folded(started(), start, told[0], broken(said), told[1], end, snapshot, again, finished())
+        (state,) = found.runs
+        assert (state.text if types is _SAID else state.reasoning) == text
+        assert bool(state.partial) is not heals
+        assert "snapshot_text" not in found.stats.violations
+
+
 @pytest.mark.parametrize(
     "item",
     [

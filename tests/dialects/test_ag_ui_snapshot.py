@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from runstream.engine.fold import fold
 from runstream.model.raw import RawEvent
 from runstream.model.signals import TextReplaced
 from tests.dialects.agui import (
@@ -13,6 +15,7 @@ from tests.dialects.agui import (
     content,
     event,
     finished,
+    flat,
     folded,
     request,
     result,
@@ -302,3 +305,19 @@ def test_activities() -> None:
     ]
     (activity,) = run_of(started(), items, finished()).activities
     assert (activity.kind, activity.value) == ("PLAN", {"steps": ["a"]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        event("STATE_DELTA", delta=[{"op": "remove", "path": "/none"}]),
+        event("ACTIVITY_DELTA", messageId="a", activityType="P", patch=[{"op": "remove", "path": "/none"}]),
+        event("ACTIVITY_DELTA", messageId="a"),
+    ],
+)
+def test_the_reject_of_a_patch_has_its_event(change: RawEvent) -> None:
+    """With its line, and the id of its activity."""
+    activity = event("ACTIVITY_SNAPSHOT", messageId="a", activityType="P", content={"x": 1})
+    change = structs.replace(change, line=7)
+    (reject,) = fold(flat([started(), activity, change, finished()]), dialect="ag-ui").rejects
+    assert (reject.raw.data, reject.raw.line, reject.where) == (change.data, 7, "stream:7")

@@ -8,10 +8,12 @@ from msgspec import structs
 from runstream.dialects.assistants import AssistantsDialect
 from runstream.engine.engine import Engine
 from runstream.engine.intake import Intake
+from runstream.model.events import ActivityEvent, CustomEvent, DocumentPatch, DocumentSnapshot, EmptyEvent, Event
 from runstream.model.raw import Answer, Oversized, RawEvent
-from runstream.model.signals import Signal, TextDelta
+from runstream.model.signals import ActivityChanged, DocumentChanged, Signal, TextDelta
 from runstream.testing import Script
 from tests.core.support import RUN, asking, at, decoded, ev
+from tests.support.canonical import ListDialect, run
 from tests.support.wire import function_call_delta, step_delta, step_object, tool_calls
 
 DELTA = "thread.message.delta"
@@ -269,3 +271,60 @@ def test_an_answer_that_ends_a_run_leaves_its_open_text_marked(answer: RawEvent,
     intake.feed(Answer(data=answer.data))
     assert partial(engine) == ({"run_1"} if marked else set())
     assert engine.states()[0].status == decoded(answer).data.status  # type: ignore[union-attr]
+
+
+def on_a_second_connection(*events: list[Event]) -> tuple[Engine, list[Signal]]:
+    """Canonical events of two connections, and the signals of the second one."""
+    engine = Engine(clock=lambda: 1.0)
+    signals: list[Signal] = []
+    intake = engine.intake("stream", dialect=ListDialect([each for part in events for each in part]))
+    place = 0
+    for part in events:
+        signals.clear()
+        engine.on_signal = signals.append
+        intake.connected()
+        intake.feed_all([RawEvent(data=str(place + number).encode()) for number in range(len(part))])
+        place += len(part)
+        intake.disconnected("lost")
+    return engine, [signal for signal in signals if isinstance(signal, DocumentChanged | ActivityChanged)]
+
+
+_VALUES: list[Event] = [
+    run("in_progress"),
+    DocumentSnapshot({"l": []}, run_id="run_1"),
+    ActivityEvent({"l": []}, run_id="run_1", activity_id="plan", kind="PLAN"),
+]
+_ADD = [{"op": "add", "path": "/l/-", "value": 1}]
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("first", [[], [CustomEvent(1, name="x")], [EmptyEvent(run_id="run_1")]])
+def test_a_change_of_a_value_shows_a_gap(first: list[Event], named: bool) -> None:
+    """It may be the first event since the reconnect: its own signal is partial, and so is each further one."""
+    run_id = "run_1" if named else None
+    first = [structs.replace(each, run_id=run_id) if isinstance(each, CustomEvent) else each for each in first]
+    changes: list[Event] = [
+        DocumentPatch(_ADD, run_id=run_id),
+        DocumentPatch(_ADD, run_id=run_id),
+        ActivityEvent(run_id=run_id, activity_id="plan", operations=_ADD),
+    ]
+    for rotation in range(3):
+        engine, signals = on_a_second_connection(_VALUES, [*first, *changes[rotation:], *changes[:rotation]])
+        assert [signal.partial for signal in signals] == [True] * 3
+        assert engine.stats().gaps == 1
+
+
+def test_a_whole_value_after_a_gap_heals_it_alone() -> None:
+    """A snapshot of the document says nothing of the activity."""
+    change = ActivityEvent(run_id="run_1", activity_id="plan", operations=_ADD)
+    engine, signals = on_a_second_connection(_VALUES, [DocumentSnapshot({"l": [2]}, run_id="run_1"), change])
+    assert [signal.partial for signal in signals] == [False, True]
+    (state,) = engine.states()
+    assert not state.document_partial
+
+
+def test_values_behind_the_start_of_their_run_show_no_gap() -> None:
+    """The server sends all again."""
+    begun = structs.replace(run("in_progress"), created=True)
+    _, signals = on_a_second_connection(_VALUES, [begun, DocumentPatch(_ADD, run_id="run_1")])
+    assert [signal.partial for signal in signals] == [False]
