@@ -107,11 +107,12 @@ def call_event(
     created: bool = False,
 ) -> StepEvent:
     """The step of a call. Arguments that are absent keep those that were streamed."""
-    if status != "in_progress" and call.whole:
+    has_whole = status != "in_progress" and bool(call.whole)
+    if has_whole:
         arguments = call.whole
     function = FunctionCall(name=call.name, arguments=arguments, output=output)
     details = ToolCallsDetails(tool_calls=(FunctionToolCall(id=call.wire_id, function=function),))
-    partial = call.is_damaged
+    partial = call.is_damaged and not has_whole
     return _step_event(piece, call.id, details, status, call.path, frame, created=created, partial=partial)
 
 
