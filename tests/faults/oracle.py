@@ -18,6 +18,7 @@ from runstream.model.signals import (
     RunPaused,
     Signal,
     SourceEnded,
+    SourceError,
     SourceResumed,
     TextDelta,
     TextReplaced,
@@ -160,7 +161,9 @@ def _check_run(state: RunState, observed: Observation, expected: Expected, case:
         ends = ("completed", "incomplete", "cancelled", "failed", "expired")
         ended = {key.rpartition("/")[0] for key in known if re.search("/(step|message)/", key)}
         known |= {f"{key}/{end}" for key in ended for end in ends}
-    if protocol == "langgraph" and case.source == "file" and case.has("cut"):
+    failed = any(isinstance(signal, SourceError) and signal.error is None for signal in observed.signals)
+    if protocol == "langgraph" and (failed or (case.source == "file" and case.has("cut"))):
+        # Interrupts come one by one, and only the server's answer has the nodes of a breakpoint.
         known |= _reduced_requests(known, facts_by_key(observed.signals, state.run_id))
     if corrupt and protocol == "ag-ui":
         known |= set(facts_by_key(observed.signals, state.run_id))  # `check` judges the objects
