@@ -289,6 +289,8 @@ class Boundaries(BaseDialect):
             if wire_id is not None and request.run_id not in (None, wire_id):
                 self._note(self._piece, frame)("run_id", request.run_id or "")
             wire_id, thread_id = wire_id or request.run_id, thread_id or request.thread_id
+        if self._runs.is_used(wire_id, request):
+            self._note(self._piece, frame)("run_id", wire_id or "")
         piece = self._piece = self._runs.begin(wire_id, thread_id, request, call_ids)
         piece.created_at = time_of(value.get("timestamp"))
         frame = structs.replace(frame, id=self._identify(piece, frame.id))

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
-from runstream.model.events import Event, StepEvent, Target, TextAppend
+from runstream.model.events import Event, RunEvent, StepEvent, Target, TextAppend
 from runstream.model.surrogates import has_surrogates, join_pairs, replace_surrogates
 
 __all__ = [
@@ -392,6 +392,8 @@ class Piece(Struct, eq=False, dict=True):
         Args:
             event: The first event behind the gap, which was decoded; ``None`` if there is none.
         """
+        if isinstance(event, RunEvent):
+            return  # it has begun behind the gap
         for call in self.calls.values():
             if call.is_closed or call.answered:
                 continue
