@@ -197,7 +197,7 @@ class AgUiDialect(Boundaries):
             self._runs.reconnect()
             self._stale = len(self._early)
         elif isinstance(item, Malformed | Oversized):
-            data = item.data if isinstance(item, Malformed) else b""
+            data = item.data if isinstance(item, Malformed) else b"{"  # as any event begins
             name = visible_type(data) or (item.event if item.event in EVENT_TYPES else None)
             reject: Any = super().decode(item)
             return self._reject(reject, data, name)

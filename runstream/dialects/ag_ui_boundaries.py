@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.ag_ui_damage import may_ask, visible_type
+from runstream.dialects.ag_ui_damage import may_ask, may_grow_call, visible_type
 from runstream.dialects.ag_ui_events import HANDLERS
 from runstream.dialects.ag_ui_objects import Frame, close_objects, run_event
 from runstream.dialects.ag_ui_repeats import decide_repeats, take_results
@@ -170,7 +170,7 @@ class Boundaries(BaseDialect):
         piece, self._dump = self._piece, None
         if piece is None or self._start is not None:
             return []
-        piece.note_damage(name)
+        piece.note_damage(name, cuts=name in ("TOOL_CALL_ARGS", "TOOL_CALL_CHUNK") or may_grow_call(data))
         piece.has_lost_question = piece.has_lost_question or may_ask(data)
         if piece.phase == "running":
             return []
