@@ -255,6 +255,14 @@ def test_a_snapshot_heals_arguments_that_miss_a_fragment(lost: list[Any], place:
     assert state.partial == frozenset()
 
 
+def test_a_snapshot_in_another_form_leaves_the_streamed_arguments() -> None:
+    """They are equal as JSON, so nothing is lost."""
+    streamed = [_BEGUN, args('{"amount": '), RawEvent(data=b"ping"), args("2}"), _ENDED]
+    state = run_of(started(), streamed, snapshot('{"amount":2}'), finished())
+    assert requested(state) == [("c1", '{"amount": 2}')]
+    assert state.partial == frozenset()
+
+
 @pytest.mark.parametrize("arguments", ["", None, '{"amount":'])
 def test_a_snapshot_without_whole_arguments_heals_nothing(arguments: str | None) -> None:
     """It is as the stream is."""
