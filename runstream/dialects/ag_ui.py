@@ -197,7 +197,7 @@ class AgUiDialect(Boundaries):
             self._runs.reconnect()
             self._stale = len(self._early)
         elif isinstance(item, Malformed | Oversized):
-            data = item.data if isinstance(item, Malformed) else b""
+            data = item.data if isinstance(item, Malformed) else b"{"  # as any event begins
             name = visible_type(data) or (item.event if item.event in EVENT_TYPES else None)
             reject: Any = super().decode(item)
             return self._reject(reject, data, name)
@@ -211,7 +211,7 @@ class AgUiDialect(Boundaries):
             piece.phase = "running"
             decoded = self._decode_any(raw)
             if piece.phase == "running" and piece.has_half:
-                piece.phase = "resumed"  # so that each event comes here until the other half has come
+                piece.phase = "resumed"
             return decoded
         if raw.data.strip() in (b"[DONE]", b'"[DONE]"'):
             self._note(self._piece, Frame("[DONE]", line=raw.line))("done_marker", "")
@@ -273,6 +273,7 @@ class AgUiDialect(Boundaries):
             if value.get("name") == ON_INTERRUPT:
                 piece.interrupts.append(value.get("value"))
             return EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
+        is_odd = False
         reopen = close_lane(piece, owner_of(value)) if name in CLOSES_LANE else None
         if name == "MESSAGES_SNAPSHOT":
             for owner in list(piece.lanes):
@@ -286,6 +287,7 @@ class AgUiDialect(Boundaries):
         else:
             if isinstance(delta := value.get("delta"), str) and "\ufffd" in delta:
                 value = {**value, "delta": restore_halves(delta, raw.data)}
+                is_odd = True
             found = HANDLERS[name](piece, value, frame, note)
         if found is None:
             note("field_value", "")
@@ -294,6 +296,8 @@ class AgUiDialect(Boundaries):
             return [Reject(raw, f"{name} lacks a field that it needs", object_ids=note_unusable(piece, value, name))]
         events = self._go_on(piece, frame) if found or name in TRAILING else []
         piece.began = True
+        if is_odd and piece.has_half and piece.phase == "running":
+            piece.phase = "resumed"  # so that the next event comes here, and no fragment is appended at once
         return [*events, *found] or EmptyEvent(id=frame.id, run_id=piece.run_id, name=name)
 
 

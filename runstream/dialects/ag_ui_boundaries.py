@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from runstream.dialects.ag_ui_damage import may_ask, visible_type
+from runstream.dialects.ag_ui_damage import may_ask, may_grow_call, visible_type
 from runstream.dialects.ag_ui_events import HANDLERS
 from runstream.dialects.ag_ui_objects import Frame, close_objects, run_event
 from runstream.dialects.ag_ui_repeats import decide_repeats, take_results
@@ -170,7 +170,7 @@ class Boundaries(BaseDialect):
         piece, self._dump = self._piece, None
         if piece is None or self._start is not None:
             return []
-        piece.note_damage(name)
+        piece.note_damage(name, cuts=name in ("TOOL_CALL_ARGS", "TOOL_CALL_CHUNK") or may_grow_call(data))
         piece.has_lost_question = piece.has_lost_question or may_ask(data)
         if piece.phase == "running":
             return []
@@ -289,6 +289,8 @@ class Boundaries(BaseDialect):
             if wire_id is not None and request.run_id not in (None, wire_id):
                 self._note(self._piece, frame)("run_id", request.run_id or "")
             wire_id, thread_id = wire_id or request.run_id, thread_id or request.thread_id
+        if self._runs.is_used(wire_id, request):
+            self._note(self._piece, frame)("run_id", wire_id or "")
         piece = self._piece = self._runs.begin(wire_id, thread_id, request, call_ids)
         piece.created_at = time_of(value.get("timestamp"))
         frame = structs.replace(frame, id=self._identify(piece, frame.id))

@@ -10,10 +10,12 @@ from runstream.dialects.ag_ui_owners import owner_of
 from runstream.dialects.ag_ui_state import Piece
 from runstream.dialects.ag_ui_wire import EVENT_TYPES, FRAGMENTS, Json, field_of, text_of
 
-__all__ = ["may_ask", "note_unusable", "visible_type"]
+__all__ = ["may_ask", "may_grow_call", "note_unusable", "visible_type"]
 
 _HEAD: Final = 4096
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"([A-Z_]+)"')
+_TYPE_SO_FAR: Final = re.compile(rb'"type"\s*:\s*"([A-Za-z_]*)')
+_GROWS: Final = re.compile(rb'"TOOL_CALL_(?:ARGS|CHUNK)')
 _NAME: Final = re.compile(rb'"name"\s*:\s*"[^"]*"')
 _FRAGMENTS: Final = {**FRAGMENTS, "THINKING_TEXT_MESSAGE_CONTENT": FRAGMENTS["REASONING_MESSAGE_CONTENT"]}
 _ON_INTERRUPT: Final = ON_INTERRUPT.encode()
@@ -25,6 +27,16 @@ def visible_type(data: bytes) -> str | None:
         if (name := match[1].decode()) in EVENT_TYPES:
             return name
     return None
+
+
+def may_grow_call(data: bytes) -> bool:
+    """True if an event may have been a fragment of the arguments of a call: an object that shows no other type."""
+    if _GROWS.search(data) is not None:
+        return True  # also behind another event, where the end of a block was lost
+    shown = _TYPE_SO_FAR.search(data[:_HEAD])
+    if shown is not None and shown[1]:
+        return any(name.startswith(shown[1]) for name in (b"TOOL_CALL_ARGS", b"TOOL_CALL_CHUNK"))
+    return data.lstrip().startswith(b"{")
 
 
 def may_ask(data: bytes) -> bool:

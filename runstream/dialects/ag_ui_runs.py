@@ -149,6 +149,15 @@ class Runs:
         waiting = self._waiting_on(request.thread_id) if request.resumes else None
         return waiting.run_id if waiting is not None else None
 
+    def is_used(self, wire_id: str | None, request: Input | None) -> bool:
+        """True if a request begins a run under the id of one of another source; of this one, its end shows it.
+
+        Without a request, another source may send the same run.
+        """
+        if self._known is None or wire_id is None or wire_id in self._runs or request is None:
+            return False
+        return self.continued(request) is None and self._known.has_piece(wire_id, wire_id)
+
     def begin(self, wire_id: str | None, thread_id: str | None, request: Input | None, call_ids: list[str]) -> Piece:
         """Begin a piece.
 

@@ -183,6 +183,8 @@ def _compare_call(piece: Piece, call: Growing, arguments: str, frame: Frame, not
     if call.is_damaged and not call.is_closed:
         if not is_whole_json(arguments):
             return []
+        if is_equal_json(known, arguments):
+            arguments = known  # in the form that was streamed
         call.arguments, call.whole, call.is_damaged, call.is_cut = [arguments], arguments, False, False
         call.repeats = call.is_open  # fragments that follow are a part of it
         return []  # they replace those that were streamed when the step ends

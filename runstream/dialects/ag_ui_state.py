@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from runstream.dialects.base import KnownIds
 from runstream.dialects.memory_codec import MemoryCodec
-from runstream.model.events import Event, StepEvent, Target, TextAppend
+from runstream.model.events import Event, RunEvent, StepEvent, Target, TextAppend
 from runstream.model.surrogates import has_surrogates, join_pairs, replace_surrogates
 
 __all__ = [
@@ -128,7 +128,7 @@ class Growing(Struct, eq=False, dict=True):
                 return
         self.arguments.append(fragment)
 
-    def note_damage(self, *, behind: int = 0) -> None:
+    def note_damage(self, *, behind: int = 0, cuts: bool = True) -> None:
         """Note that input of it may be lost.
 
         A loss before the first fragment of the arguments of a call, or behind whole ones, shows in their form: only
@@ -136,10 +136,11 @@ class Growing(Struct, eq=False, dict=True):
 
         Args:
             behind: The number of its fragments that came after the loss.
+            cuts: False if it was no fragment of arguments.
         """
         self.is_damaged = True
         text = "".join(self.arguments[: len(self.arguments) - behind])
-        if text.strip() and not is_whole_json(text):
+        if cuts and text.strip() and not is_whole_json(text):
             self.is_cut = True
 
     def replace(self, text: str) -> None:
@@ -371,16 +372,17 @@ class Piece(Struct, eq=False, dict=True):
         """True if a half of a surrogate pair is kept."""
         return any(found.half for table in (self.messages, self.calls, self.reasoning) for found in table.values())
 
-    def note_damage(self, name: str | None) -> None:
+    def note_damage(self, name: str | None, *, cuts: bool) -> None:
         """Note an event that could not be read: what is open may miss a part of its text.
 
         Args:
             name: Its type, if its bytes show one.
+            cuts: True if it may have been a fragment of the arguments of a call.
         """
         for table in (self.messages, self.reasoning, self.calls):
             for found in table.values():
                 if not (found.is_closed or found.answered):
-                    found.note_damage()
+                    found.note_damage(cuts=cuts)
         if name is None or name.endswith(("_START", "_CHUNK", "_CONTENT", "_ARGS")):
             self.has_lost_beginning = True
         grows = any(target == "arguments" for target, _ in self.lanes.values())
@@ -393,6 +395,8 @@ class Piece(Struct, eq=False, dict=True):
         Args:
             event: The first event behind the gap, which was decoded; ``None`` if there is none.
         """
+        if isinstance(event, RunEvent):
+            return  # it has begun behind the gap
         for call in self.calls.values():
             if call.is_closed or call.answered:
                 continue

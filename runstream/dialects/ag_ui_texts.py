@@ -78,8 +78,6 @@ def close_lane(piece: Piece, owner: str | None) -> Callable[[], None]:
 def _append(piece: Piece, found: Growing, target: Target, fragment: str, frame: Frame) -> list[Event]:
     """The event of a fragment of a text."""
     fragment = found.join(fragment)
-    if found.half and piece.phase == "running":
-        piece.phase = "resumed"
     if found.repeats or not fragment or found.is_closed:
         if target == "arguments" and found.wire_id in piece.earlier:
             found.take_arguments(fragment, frame.id)

@@ -48,7 +48,8 @@ def numbered(*items: Any, first: int = 1) -> list[RawEvent]:
     "lost",
     [
         _CUT,
-        RawEvent(data=b"\xff"),
+        RawEvent(data=b"{"),
+        RawEvent(data=b'{"type":"CUSTOM","name":"x","value":1}' + b"\n" + _CUT.data),
         args({"x": 1}),  # type: ignore[arg-type]
         event("TOOL_CALL_ARGS", delta="1"),
         event("TOOL_CALL_ARGS", toolCallId=[], delta="1"),
@@ -72,6 +73,16 @@ def test_chunks_that_miss_one_are_not_requested() -> None:
     chunks = [event("TOOL_CALL_CHUNK", toolCallId="c1", toolCallName="f", delta=each) for each in ('{"a":', "1", "2}")]
     chunks[1] = structs.replace(chunks[1], data=chunks[1].data[:-3])
     assert requested(run_of(started(), chunks, finished())) == []
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"", b"ping", b"\xff\xfe", b"[1", b'{"type":"STATE_DELTA","delta":[', b'{"type":"HEARTBEAT"', b'{"type":"RUN_STA'],
+)
+def test_what_is_no_fragment_leaves_arguments_whole(junk: bytes) -> None:
+    """Its bytes show another type, or no event at all, such as a sign of life."""
+    state = run_of(started(), _BEGUN, args('{"amount":'), RawEvent(data=junk), args("2}"), _ENDED, finished())
+    assert requested(state) == [("c1", '{"amount":2}')]
 
 
 @pytest.mark.parametrize("place", [0, 2])
@@ -241,6 +252,14 @@ def test_a_snapshot_heals_arguments_that_miss_a_fragment(lost: list[Any], place:
     state = run_of(_CONNECTED, started(), _BEGUN, args('{"amount":'), lost, rest, finished())
     assert requested(state) == [("c1", '{"amount":12}')]
     assert [call.arguments for call in state.tool_calls] == ['{"amount":12}']
+    assert state.partial == frozenset()
+
+
+def test_a_snapshot_in_another_form_leaves_the_streamed_arguments() -> None:
+    """They are equal as JSON, so nothing is lost."""
+    streamed = [_BEGUN, args('{"amount": '), RawEvent(data=b"ping"), args("2}"), _ENDED]
+    state = run_of(started(), streamed, snapshot('{"amount":2}'), finished())
+    assert requested(state) == [("c1", '{"amount": 2}')]
     assert state.partial == frozenset()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from runstream.core.state import RunState
 from runstream.engine.fold import Folded, fold_sources
-from runstream.model.raw import RawEvent, Request
+from runstream.model.raw import ConnectionEvent, RawEvent, Request
 from runstream.model.signals import ActionRequired
 from tests.dialects.agui import args, call, event, finished, flat, request, result, started, text
 
@@ -133,3 +133,41 @@ def test_a_second_call_in_a_run_that_fails() -> None:
     state = run_of(turns(FIRST, [answered("r2", asked(OSLO)), rest], together=True))
     assert (state.status, [str(step.status) for step in state.steps]) == ("failed", ["completed", "failed"])
     assert json.loads(state.tool_calls[1].arguments or "") == {"city": "Rome"}
+
+
+# the id of a run
+
+_U1, _U2 = {"id": "u1", "role": "user", "content": "Hi"}, {"id": "u2", "role": "user", "content": "Again"}
+_ONE = [request(messages=[_U1]), started(), text("One"), finished()]
+_TWO = [request(messages=[_U1, _U2]), started(), text("Two", "m2"), finished()]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_run_under_the_id_of_another_one_is_counted(together: bool) -> None:
+    """Each request begins a run of its own, so their ids should differ."""
+    assert turns(_ONE, _TWO, together=together).stats.violations == {"run_id": 1}
+
+
+def test_a_run_that_begins_twice_on_one_stream_is_counted() -> None:
+    """It has ended with an error, so the second one is another run."""
+    failed = [started(), event("RUN_ERROR", message="no")]
+    assert turns([failed, _ONE[1:]], together=True).stats.violations == {"run_id": 1}
+
+
+def test_a_run_that_two_sources_send_is_no_violation() -> None:
+    """Without a request it may be the same run. A request that continues a run, or an id of its own, is none either."""
+    assert turns(_ONE, _ONE[1:], together=False).stats.violations == {}
+    assert (
+        turns(FIRST, [answered("r2", asked(OSLO)), started("r2"), finished("r2")], together=False).stats.violations
+        == {}
+    )
+    assert turns(_ONE, [request("r2"), started("r2"), finished("r2")], together=False).stats.violations == {}
+
+
+def test_the_run_that_continues_is_sent_again() -> None:
+    """Its start is no gap in it: a message in chunks is whole."""
+    again = [started("r2"), event("TEXT_MESSAGE_CHUNK", messageId="m2", delta="Done"), finished("r2")]
+    lost = [ConnectionEvent(connected=False), ConnectionEvent(connected=True, attempt=1)]
+    connected = ConnectionEvent(connected=True)
+    state = run_of(turns([connected, FIRST, answered("r2", asked(OSLO)), again[0], lost, again], together=True))
+    assert (state.status, state.text, "m2" in state.partial) == ("completed", "Done", False)

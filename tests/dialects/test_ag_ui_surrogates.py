@@ -41,6 +41,7 @@ def run_of(*items: Any) -> RunState:
     found = fold(flat(items), dialect="ag-ui")
     (state,) = found.runs
     assert not found.rejects
+    assert "event_after_end" not in found.stats.violations
     return state
 
 

@@ -165,11 +165,11 @@ _RESPONSES_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
 """Complete messages of the Responses wire."""
 
 # Content of an unknown message opens it, and a value of the application is a fact: none of these is such an event, or
-# shows the type of one where it can't be read.
+# shows the type of one where it can't be read, or may be one of which nothing is left but its beginning.
 _AG_UI_JUNK: Final[dict[str, tuple[bytes, ...]]] = {
     "json": (
         b"",
-        b"{",
+        b"[{",
         b"nonsense",
         b'{"type":"RUN_STA',
         b"[DONE",
