@@ -29,6 +29,7 @@ from runstream.dialects.responses_items import CONTENT, decode_item, decode_part
 from runstream.dialects.responses_lanes import Deferred, Lanes
 from runstream.dialects.responses_links import Links
 from runstream.dialects.responses_memory import dump_memory, load_memory
+from runstream.dialects.responses_pairs import SplitPairs
 from runstream.dialects.responses_redaction import RESPONSES_RULES
 from runstream.dialects.responses_run import error_of
 from runstream.dialects.responses_state import Response
@@ -64,6 +65,8 @@ _SNAPSHOTS: Final = frozenset({"created", "queued", "in_progress", *ENDS})
 _FAILURES: Final = frozenset({"incomplete", "failed", "cancelled"})
 _ITEM_EVENTS: Final = frozenset({"output_item.added", "output_item.done"})
 _RESPONSE: Final = 4  # the index of the response in `_growing`
+_SURROGATE: Final = b"\\ud"  # the beginning of the escape of a surrogate
+_SURROGATE_UPPER: Final = b"\\uD"
 _NO_RESPONSE: Final = "No response is open, and none has its item"
 
 Decoded = Event | Reject | Sequence[Event | Reject]
@@ -88,6 +91,7 @@ class ResponsesDialect(BaseDialect):
         "_growing",
         "_lanes",
         "_links",
+        "_pairs",
         "_responses",
         "_small",
     )
@@ -107,6 +111,7 @@ class ResponsesDialect(BaseDialect):
         super().__init__()
         self._responses = RepeatedResponses(max_message_bytes, max_nesting)
         self._small = self._responses.small
+        self._pairs = SplitPairs()
         self._links = Links(continues, find_run, known)
         self._lanes = Lanes()
         self._deferred: dict[str | None, Deferred] = {}
@@ -135,7 +140,8 @@ class ResponsesDialect(BaseDialect):
         try:
             fragment = decode_fragment(item.data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
-            return self._decode_any(item)
+            is_odd = _SURROGATE in item.data or _SURROGATE_UPPER in item.data
+            return self._decode_any(self._pairs.join(item, self._lanes.last_number) if is_odd else item)
         if growing is not None:
             # The text that grew last, which no other event has followed.
             kind, item_id, index, lane, response, object_id, target, run_id, prefix, name = growing
@@ -157,6 +163,9 @@ class ResponsesDialect(BaseDialect):
 
     def _decode_fragment(self, raw: RawEvent, fragment: Fragment) -> Decoded:
         """Decode a fragment of another text than the one that grew last, or one without a new number."""
+        if self._pairs.halves:
+            raw = self._pairs.join(raw, self._lanes.last_number)
+            fragment = decode_fragment(raw.data)
         response = self._lanes.get(fragment.stream_id)
         found = response.by_id.get(fragment.item_id) if response is not None and fragment.item_id is not None else None
         if (
@@ -408,6 +417,8 @@ class ResponsesDialect(BaseDialect):
             if begins and value.get("output"):
                 # The piece begins before its items: else these are taken for items of the piece before.
                 events.append(run_event(response, "in_progress", name, identity, created=not is_known))
+            if self._pairs.halves:
+                self._pairs.forget({None, *response.by_id})
             return [*events, *end_response(response, status, name, identity, self._links)]
         # The source begins the run, or a known response again; a further response continues its run.
         created = kind == "created" and (is_known or response.run_id == response.id)

@@ -52,6 +52,11 @@ class Lanes(dict[str | None, Response]):
             response.follow(last)
         return response
 
+    def last_number(self, lane: str | None) -> int:
+        """The highest number of the response of a lane; -1 if there is none."""
+        response = self.get(lane)
+        return -1 if response is None else response.number
+
     def cursor(self, run_id: str) -> str | None:
         """The response and the number of the last event of the open response of a run; ``None`` if there is none."""
         for last in self.values():
