@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runstream.model.actions import CallsAction, SubmitToolApprovalAction, SubmitToolOutputsAction
 from runstream.model.run import Run
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING_ARGUMENTS", "fill_arguments", "lacks_arguments"]
 
-MISSING_ARGUMENTS = "Arguments were not received whole"
+MISSING_ARGUMENTS: Final = "Arguments were not received whole"
 """The :attr:`~runstream.AwaitedCall.error` of a call whose arguments have a gap, and that is requested without them."""
 
-_INTERRUPT = "interrupt"  # it has no arguments of its own
-
-
-_ONLY_NAMED = frozenset({"id", "type"})  # the fields of a request that names its call, and has nothing of it
+_INTERRUPT: Final = "interrupt"  # it has no arguments of its own
+_ONLY_NAMED: Final = frozenset({"id", "type"})  # the fields of a request that names its call, and has nothing of it
 
 
 class _Streamed(NamedTuple):
