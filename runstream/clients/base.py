@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import msgspec
 
 from runstream.clients.answer_schemas import check_answer
 from runstream.clients.answers import Approve, ApproveFunction, CallAnswer, Decline
 from runstream.clients.api import Api
+from runstream.clients.checks import check_functions, check_url
 from runstream.clients.options import ClientOptions
 from runstream.clients.outputs import ToolErrorPolicy, failure_output
 from runstream.clients.protocol import ProtocolRequests
@@ -42,11 +41,6 @@ from runstream.stream.run_stream import RunStream
 
 __all__ = ["BaseClient"]
 
-_ARGUMENTS: Final = {  # the names of the arguments of each function
-    "approve": ("call", "run"),
-    "on_tool_error": ("failure",),
-    "on_unanswered": ("signal", "calls"),
-}
 _HTTP: Final = ("client", "ssl", "proxy", "open_timeout", "read_timeout")
 
 
@@ -109,8 +103,8 @@ class BaseClient(ProtocolRequests):
         if api_key is not None and not isinstance(api_key, str | Mapping) and not callable(api_key):
             kind = type(api_key).__name__
             raise TypeError(f"api_key is a token, headers, or a function that returns them, not {kind}")
-        _check_url(type(self).__name__, base_url)
-        _check_functions(approve=approve, on_tool_error=on_tool_error, on_unanswered=on_unanswered)
+        check_url(type(self).__name__, base_url)
+        check_functions(approve=approve, on_tool_error=on_tool_error, on_unanswered=on_unanswered)
         stream: dict[str, Any] = {**options}
         self._http: dict[str, Any] = {name: stream.pop(name) for name in _HTTP if name in stream}
         client_library(self._http.get("client"))  # a missing library is reported now, not when a run starts
@@ -421,7 +415,7 @@ class BaseClient(ProtocolRequests):
         state: RunState | None,
     ) -> RunStream:
         check_seconds(timeout=timeout)
-        _check_functions(approve=approve)
+        check_functions(approve=approve)
         store = self._store
         if store is None and state is not None:
             store = MemoryStore()
@@ -496,46 +490,3 @@ class BaseClient(ProtocolRequests):
             return session.take_answers(run)
 
         return self._open(submit, ended.tools, ended.approve, None, state)
-
-
-def _check_url(client: str, url: object) -> None:
-    """Check that the URL of a client is an HTTP URL. No message has the URL: it may contain credentials.
-
-    Raises:
-        TypeError: It is no text.
-        ValueError: It has another scheme, or no host.
-    """
-    takes = f"{client} takes an http:// or https:// URL"
-    if not isinstance(url, str):
-        raise TypeError(f"{takes}, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:  # the message of the standard library may contain the credentials
-        raise ValueError(f"{takes}, and this is none") from None
-    if parts.scheme in ("ws", "wss"):
-        raise ValueError(f'{takes}; for a WebSocket: ResponsesClient("http{parts.scheme[2:]}://…", websocket=True)')
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"{takes}, and this is none" + ("" if "://" in url else ': "://" is missing'))
-
-
-def _check_functions(**functions: object) -> None:
-    """Check the functions that a client calls later.
-
-    Raises:
-        TypeError: One is no function, or does not take its arguments.
-    """
-    for name, function in functions.items():
-        if function is None:
-            continue
-        if not callable(function):
-            raise TypeError(f"{name} is a function, not {type(function).__name__}")
-        arguments = _ARGUMENTS[name]
-        try:
-            signature = inspect.signature(function)
-        except ValueError:
-            continue  # one of a library in C
-        try:
-            signature.bind(*arguments)
-        except TypeError as error:
-            raise TypeError(f"{name} is called as {name}({', '.join(arguments)}): {error}") from error
