@@ -228,7 +228,9 @@ class LangGraphDialect(Modes):
                 return Reject(raw, "Expected an object with `event` and `data`")
         base, path = split_name(name)
         id = self._identify(raw.id)
-        is_repeated = id is not None and self._is_repeated(id, raw.data, value)
+        # Another form of `metadata`, such as with white space, begins nothing; another attempt does.
+        data = msgspec.json.encode(value, order="sorted") if base == "metadata" else raw.data
+        is_repeated = id is not None and self._is_repeated(id, data, value)
         begins_again = self._is_reconnected and base == "metadata"
         if self._is_reconnected:
             self._is_reconnected = False

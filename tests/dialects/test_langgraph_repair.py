@@ -189,6 +189,21 @@ def test_a_repetition_of_texts_so_far_is_taken_once() -> None:
     assert (state.text, state.partial) == ("The ferry leaves", set())
 
 
+@pytest.mark.parametrize(
+    "form", ['{"attempt": 1, "run_id": "01a0-run"}', '{\n  "run_id": "01a0-run",\n  "attempt": 1\n}']
+)
+def test_metadata_in_another_form_under_its_id_begins_nothing(form: str) -> None:
+    """What follows it is known by the ids."""
+    texts = ["Hel", "lo", "!"]
+    events = [BEGIN, *map(chunk, texts)]
+    raws = [RawEvent(name, json.dumps(data).encode(), id=str(at)) for at, (name, data) in enumerate(events)]
+    first = RawEvent("metadata", form.encode(), id="0")
+    found = folded(UP, first, *raws[1:3], *CUT, *raws)
+    assert found.runs[0].text == "Hello!"
+    assert not any(isinstance(signal, TextReplaced) for signal in found.signals)
+    assert found.stats.conflicts == 0
+
+
 def test_a_second_beginning_in_one_connection_begins_nothing() -> None:
     """Twice the same event: what follows it is not sent again."""
     assert state_of(UP, BEGIN, chunk("A"), BEGIN, chunk("B")).text == "AB"
